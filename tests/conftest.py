@@ -5,6 +5,7 @@ session.
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Without slow tests, no module of tests loads at its top what only slow tests may load."""
+    if session.config.option.markexpr == "not slow" and (loaded := effects.LOADS & sys.modules.keys()):
+        raise pytest.UsageError(f"collecting the tests loads {', '.join(sorted(loaded))}: import it where it is used")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -76,6 +76,7 @@ def test_the_rows_are_few_and_fit_into_the_shipped_file(number: int) -> None:
     )
 
 
+@pytest.mark.slow  # transformers knows which bases read
 def test_the_rows_of_a_classifier_pass_the_check_and_get_a_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

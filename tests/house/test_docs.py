@@ -2,12 +2,12 @@
 
 import ast
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from dulwich.repo import Repo
 
 from tasks import kinds, methods, reference
 from tasks.params import Params
@@ -136,12 +136,10 @@ def _strange(value: object, names: set[str], is_free: bool = False) -> Iterator[
 @pytest.fixture(scope="module")
 def written() -> str:
     """All text of the project, to look names up in."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names = [
-        name for name in listed.splitlines() if not name.startswith("data/") and not name.endswith((".md", ".png"))
-    ]
+    listed = [name.decode() for name in Repo(str(ROOT)).open_index().paths()]
+    names = [name for name in listed if not name.startswith("data/") and not name.endswith((".md", ".png"))]
     files = [ROOT / name for name in names if ROOT / name != Path(__file__)]  # but for what is planted here
-    return "\n".join([listed, *(file.read_text(encoding="utf-8", errors="ignore") for file in files)])
+    return "\n".join([*listed, *(file.read_text(encoding="utf-8", errors="ignore") for file in files)])
 
 
 def unknown_files(text: str, written: str) -> set[str]:

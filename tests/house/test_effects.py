@@ -39,22 +39,9 @@ def test_marked():
 """
 
 
-@pytest.mark.slow
 def test_what_only_slow_tests_may_do_is_seen(tmp_path: Path) -> None:
     (tmp_path / "test_planted.py").write_text(PLANTED)
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    words += [
-        "-o",
-        "addopts=",
-        "-o",
-        "markers=slow",
-        "-m",
-        "not slow",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path / "test_planted.py"),
-    ]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = quick_tests(tmp_path)
     assert "4 passed, 1 deselected, 3 errors" in done.stdout, done.stdout + done.stderr
     for name, effect in (
         ("process", "starts a process (subprocess.Popen)"),
@@ -62,3 +49,19 @@ def test_what_only_slow_tests_may_do_is_seen(tmp_path: Path) -> None:
         ("training", "loads torch"),
     ):
         assert f"test_planted.py::test_{name} {effect}: mark it slow, or make it lighter" in done.stdout
+
+
+def test_what_a_module_of_tests_loads_at_its_top_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "test_planted.py").write_text("import torch\n\n\ndef test_pure():\n    assert torch\n")
+    done = quick_tests(tmp_path)
+    assert "collecting the tests loads torch: import it where it is used" in done.stdout + done.stderr
+    assert "passed" not in done.stdout
+
+
+def quick_tests(place: Path) -> subprocess.CompletedProcess[str]:
+    """What comes of the tests in a folder where slow ones are left out."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    words += ["-o", "addopts=", "-o", "markers=slow", "-m", "not slow", "--rootdir", str(place)]
+    return subprocess.run(
+        [*words, str(place / "test_planted.py")], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )

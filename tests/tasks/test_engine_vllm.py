@@ -14,7 +14,6 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-import torch
 
 from tasks.dialogues.chat import GIVEN, REST
 from tasks.errors import AnnealError
@@ -50,6 +49,8 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespac
 @pytest.fixture
 def inside(made: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The folder is the current one, and no process is left in it that nobody holds."""
+    import torch
+
     for module in (answers, client):
         monkeypatch.setattr(module, "compute_dtype", lambda: torch.float32)  # where no two tokens are as likely
     monkeypatch.chdir(made.place)

@@ -7,7 +7,6 @@ import pytest
 
 from tasks import objectives
 from tasks.objectives import classify
-from tasks.stages.train.fit import make_trainer
 from tasks.stages.train.params import Train
 from tasks.weights import layer_groups
 from tests import encoders, tiny
@@ -32,6 +31,8 @@ def test_the_rate_of_a_head_is_twenty_times_its_bodys_and_what_suits_a_linear_la
 
 def rates(encoder: Path, place: Path, tuner: dict[str, object]) -> dict[str, float]:
     """{weight: the rate that its optimizer begins with, before any warm-up}; every weight that learns is there once."""
+    from tasks.stages.train.fit import make_trainer
+
     train = {**tiny.TRAIN, "objective": {"kind": "classify"}, "tuner": tuner, "learning_rate": 1.0e-4}
     params, rows = Train(**train), encoders.rows(0, 8)
     objective: Any = objectives.of(params.objective)

@@ -63,6 +63,7 @@ def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     return parse(Params, value, "")
 
 
+@pytest.mark.slow  # transformers knows which bases read
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_loads_as_it_stands(recipe: Path, tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"

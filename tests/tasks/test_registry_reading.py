@@ -7,18 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from tasks.versions import registry_reading
 from tasks.versions.registry_reading import Unreadable, read
 from tests.flows.project import free_ports
 
 NAME = "things"
-CHANGES: list[Callable[[MlflowClient], object]] = [
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHANGES: "list[Callable[[MlflowClient], object]]" = [
     lambda client: client.create_registered_model(NAME),
     lambda client: client.set_registered_model_tag(NAME, "move-1", "{}"),
     lambda client: client.delete_registered_model_tag(NAME, "move-1"),
@@ -36,8 +38,10 @@ CHANGES: list[Callable[[MlflowClient], object]] = [
 ]
 
 
-def told(client: MlflowClient) -> object:
+def told(client: "MlflowClient") -> object:
     """What the client tells."""
+    from mlflow.exceptions import MlflowException
+
     try:
         model = client.get_registered_model(NAME)
     except MlflowException:
@@ -46,7 +50,7 @@ def told(client: MlflowClient) -> object:
     return model.aliases, model.tags, sorted((int(entry.version), str(entry.tags)) for entry in versions)
 
 
-def each_change_is_read(client: MlflowClient) -> None:
+def each_change_is_read(client: "MlflowClient") -> None:
     """Make all changes one after the other; each is read, and what lies between them reads the same."""
     for change in CHANGES:
         before, told_before = read([NAME, "others"]), told(client)
@@ -56,11 +60,11 @@ def each_change_is_read(client: MlflowClient) -> None:
         assert read([NAME, "others"]) != before
 
 
-def test_a_file_tells_of_each_change(store: MlflowClient) -> None:
+def test_a_file_tells_of_each_change(store: "MlflowClient") -> None:
     each_change_is_read(store)
 
 
-def test_another_models_change_is_none(store: MlflowClient) -> None:
+def test_another_models_change_is_none(store: "MlflowClient") -> None:
     before = read([NAME])
     store.create_registered_model("others")
     assert read([NAME]) == before != read([NAME, "others"])
@@ -69,6 +73,8 @@ def test_another_models_change_is_none(store: MlflowClient) -> None:
 @pytest.mark.slow
 @pytest.mark.minutes  # MLflow's server starts
 def test_a_server_tells_of_each_change_and_of_the_same_aliases(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     each_change_is_read(MlflowClient(server, server))
     assert read([NAME])[f"model of {NAME}"] == "[]"
@@ -80,6 +86,8 @@ def test_a_server_tells_of_each_change_and_of_the_same_aliases(server: str, monk
 @pytest.mark.slow
 @pytest.mark.minutes  # MLflow's server starts
 def test_more_versions_than_one_answer_holds_are_all_read(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     monkeypatch.setattr(registry_reading, "PAGE", 2)
     client = MlflowClient(server, server)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from tasks.device import compute_dtype, device
 from tasks.errors import AnnealError
-from tasks.inference import shared_cache
 from tasks.inference.answers import Prompts
 from tasks.inference.engine import lifetime, server
 from tasks.inference.engine.wire import SOCKET, Question, Settings, key, receive, send
@@ -144,6 +143,8 @@ def _length(model: "nn.Module", prompts: Prompts) -> int:
 
 def _cache(model: "nn.Module", length: int) -> int:
     """Bytes of keys and values: for server.ROWS full rows, at most CACHE, at least two rows."""
+    from tasks.inference import shared_cache
+
     row = length * shared_cache.bytes_a_token(model)
     return max(min(server.ROWS * row, CACHE), 2 * row)
 
