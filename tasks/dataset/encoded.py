@@ -6,6 +6,8 @@ An objective whose rows hold more has a type of its own.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NotRequired, Protocol, Required, TypedDict, cast, final
 
+from tasks.dataset.rows import Prepared
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch import device as Device
@@ -32,6 +34,12 @@ class Packed(Encoded):
     """Several examples in a row, without attention between them (tasks/dataset/packing.py)."""
 
     examples: list[Completion]
+
+
+class Prompted(Encoded):
+    """A prompt that the model answers in training, and its row, by which answers are judged."""
+
+    row: Prepared
 
 
 class Labelled(Encoded):

@@ -92,6 +92,12 @@ class Objective(Protocol):
         ...
 
 
+class Online(Objective, Protocol):
+    """An objective that learns from answers which the model writes while it is trained; its rows are `Prompted`."""
+
+    online: str  # the Trainer: a module of tasks/stages/train/online
+
+
 class Predictor(Objective, Protocol):
     """An objective whose models do not generate text; it also does their inference."""
 
@@ -129,6 +135,11 @@ class Predictor(Objective, Protocol):
 def of(section: Section) -> Objective:
     """The objective of a typed section."""
     return cast(Objective, kinds.of(section, __name__))
+
+
+def online(section: Section) -> str:
+    """The name of the Trainer of an Online objective; empty for one that learns from the rows themselves."""
+    return str(getattr(of(section), "online", ""))
 
 
 def of_folder(folder: Path) -> Objective:

@@ -50,7 +50,7 @@ def problems_of(params: Params, name: str, rubric: RubricRow) -> Iterator[str]:
 def _problems_of_reward(params: Params, name: str) -> Iterator[str]:
     """Yield a sentence if the objective of the model `name` is rewarded and nothing says for what."""
     model = params.models[name]
-    if not getattr(objectives.of(model.train.objective), "online", False):
+    if not objectives.online(model.train.objective):
         return
     if not any(row in params.rubrics for row in params.chain(name)):
         yield (

@@ -31,7 +31,12 @@ class Weighted(Section):
     weight: float = Field(
         default=1.0, ge=-1000, le=1000, description="factor in the total reward; a negative one makes it a penalty"
     )
-    name: str = Field(default="", max_length=40, description="name in logs and files; by default the kind")
+    name: str = Field(
+        default="",
+        max_length=40,
+        pattern=r"^([a-z][a-z0-9_]*)?$",
+        description="name in logs and files; by default the kind",
+    )
 
     @property
     def title(self) -> str:

@@ -30,7 +30,8 @@ KINDS = {
 }
 ANY_OF = {"tasks.stages.rubric": "tasks.rewards"}  # a module that runs, and the package of which it may load any kind
 WHOLE = {
-    "tasks.stages.ingest.readers"
+    "tasks.stages.ingest.readers",
+    "tasks.stages.train.online",
 }  # packages of kinds of which a stage may load any: a folder may hold several formats
 
 

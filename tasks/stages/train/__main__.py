@@ -70,7 +70,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
 
     run.mkdir(parents=True, exist_ok=True)
-    trainer, history = make_trainer(params, parent, processor, kept, run)
+    trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
     trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
     embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()

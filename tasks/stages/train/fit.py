@@ -11,8 +11,9 @@ from tasks.dataset.encoded import Completion, Encoded, Processor, shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
 from tasks.models import vocabulary
-from tasks.stages.train import dropout
+from tasks.stages.train import dropout, online
 from tasks.stages.train.history import History
+from tasks.stages.train.online import Parts
 from tasks.stages.train.params import Train
 from tasks.stages.train.schedule import SCHEDULES, freeze
 from tasks.weights import layer_groups
@@ -22,23 +23,25 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import TrainingArguments
 
-    from tasks.stages.train.trainer import ObjectiveTrainer
+    from tasks.stages.train.checkpoints import LearntWeights
 
 
 def make_trainer(
-    params: Train, parent: Path, processor: Processor, rows: Mapping[str, Sequence[Encoded]], run: Path
-) -> "tuple[ObjectiveTrainer, History]":
-    """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills)."""
+    params: Train,
+    parent: Path,
+    processor: Processor,
+    rows: Mapping[str, Sequence[Encoded]],
+    run: Path,
+    prepared: Path | None = None,
+) -> "tuple[LearntWeights, History]":
+    """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills).
+
+    An online objective needs the folder `prepared`, where the rubric is.
+    """
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    from tasks.models import fast_lora
-    from tasks.stages.train.trainer import ObjectiveTrainer
-
-    objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
+    objective = objectives.of(params.objective)
     history = History(params, run)
-    shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
-    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are passed in
-    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
     model = make_model(params, parent, processor)
     rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
     layers = layer_groups.groups(params.tuner, model)
@@ -48,22 +51,50 @@ def make_trainer(
         _narrow(params, objective.body(model), rows, processor)
     schedule = SCHEDULES.get(params.lr_scheduler_type)
     stopping = [EarlyStoppingCallback(params.early_stopping_patience)] if params.load_best_model_at_end else []
-    trainer = ObjectiveTrainer(
+    parts = Parts(
+        params=params,
+        parent=parent,
+        model=model,
+        processor=processor,
+        rows=rows,
+        prepared=prepared,
+        arguments=settings_of_arguments(params, run),
+        callbacks=[history, *stopping],
+        groups=groups,
+        schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
+    )
+    kind = objectives.online(params.objective)
+    trainer = online.of(kind).trainer(parts) if kind else _trainer_on_rows(parts)
+    trainer.remove_callback(PrinterCallback)
+    return trainer, history
+
+
+def _trainer_on_rows(parts: Parts) -> "LearntWeights":
+    """The Trainer of an objective that learns from the rows themselves."""
+    from transformers import TrainingArguments
+
+    from tasks.models import fast_lora
+    from tasks.stages.train.trainer import ObjectiveTrainer
+
+    params, processor, rows = parts.params, parts.processor, parts.rows
+    objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
+    shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
+    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are passed in
+    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
+    return ObjectiveTrainer(
         objective=objective,
         settings=params.objective,
         prefix=prefix,
-        core=None if params.gradient_checkpointing else fast_lora.of(model),
-        groups=groups,
-        schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
-        model=model,
-        args=make_arguments(params, run),
+        core=None if params.gradient_checkpointing else fast_lora.of(parts.model),
+        groups=parts.groups,
+        schedule=parts.schedule,
+        model=parts.model,
+        args=TrainingArguments(**parts.arguments),
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
         data_collator=lambda batch: objective.collate(batch, processor.pad_token_id, len(prefix)),
-        callbacks=[history, *stopping],
+        callbacks=list(parts.callbacks),
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer, history
 
 
 def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encoded]], processor: Processor) -> None:
@@ -99,11 +130,16 @@ def precision(params: Train) -> "torch.dtype":
 
 
 def make_arguments(params: Train, run: Path) -> "TrainingArguments":
-    """TrainingArguments of a section; batches hold rows of like length, so that little of them is padding."""
+    """TrainingArguments of a section."""
     from transformers import TrainingArguments
 
+    return TrainingArguments(**settings_of_arguments(params, run))
+
+
+def settings_of_arguments(params: Train, run: Path) -> dict[str, object]:
+    """Arguments of TrainingArguments for a section; batches hold rows of like length, so that little is padding."""
     watched, greater = objectives.of(params.objective).watch
-    return TrainingArguments(
+    return dict(
         output_dir=str(run),
         **_settings_of_steps(params),
         num_train_epochs=params.num_train_epochs,

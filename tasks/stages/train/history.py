@@ -19,11 +19,15 @@ from tasks.versions import tracking
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# What transformers logs besides figures of the training.
+UNSEEN = frozenset({"epoch", "step", "num_input_tokens_seen", "total_flos", "train_loss"})
+UNSEEN_ENDS = ("_runtime", "_per_second", "_preparation_time")
+FIRST = ("step", "loss", "eval_loss", "learning_rate")  # columns of loss.csv; figures of answers follow
 SHOW_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 
 class History(TrainerCallback):  # type: ignore[misc]
-    """A Trainer callback that keeps (step, train loss, validation loss, learning rate) and shows the pace."""
+    """A Trainer callback that keeps what each step logs (losses, rates, figures of answers) and shows the pace."""
 
     def __init__(self, params: Train, run: Path) -> None:
         self.params, self.run = params, run
@@ -116,12 +120,10 @@ class History(TrainerCallback):  # type: ignore[misc]
     def write_csv(self, path: Path) -> None:
         """Write the curves: one line per logged step."""
         text = io.StringIO()
-        table = csv.DictWriter(text, ["step", "loss", "eval_loss", "learning_rate"], lineterminator="\n")
+        others = sorted({name for point in self.points.values() for name in point} - {*FIRST, "grad_norm"})
+        table = csv.DictWriter(text, [*FIRST, *others], extrasaction="ignore", lineterminator="\n")
         table.writeheader()
-        for step, point in sorted(self.points.items()):
-            table.writerow(
-                {"step": step, **{name: point.get(name, "") for name in ("loss", "eval_loss", "learning_rate")}}
-            )
+        table.writerows({"step": step, **point} for step, point in sorted(self.points.items()))
         write_text(path, text.getvalue())
 
     def finish(self, artifact: str, summary: dict[str, float]) -> None:
@@ -131,9 +133,9 @@ class History(TrainerCallback):  # type: ignore[misc]
         self._log(lambda client: client.set_terminated(self.run_id))
 
     def _keep(self, logs: Mapping[str, float], step: int) -> None:
-        for name in ("loss", "eval_loss", "learning_rate", "grad_norm"):
-            if name in logs:
-                self.points.setdefault(step, {})[name] = float(logs[name])
+        for name, value in logs.items():
+            if isinstance(value, (int, float)) and name not in UNSEEN and not name.endswith(UNSEEN_ENDS):
+                self.points.setdefault(step, {})[name] = float(value)
 
     def _open_run(self) -> None:
         from mlflow.entities import Param
