@@ -43,9 +43,7 @@ def make_trainer(
     objective = objectives.of(params.objective)
     history = History(params, run)
     model = make_model(params, parent, processor)
-    rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
-    layers = layer_groups.groups(params.tuner, model)
-    groups = layer_groups.with_head(layers, model, objective.body(model), rate)
+    groups = _groups(params, model)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
     if "encoder" in objective.architectures:
         _narrow(params, objective.body(model), rows, processor)
@@ -67,6 +65,13 @@ def make_trainer(
     trainer = online.of(kind).trainer(parts) if kind else _trainer_on_rows(parts)
     trainer.remove_callback(PrinterCallback)
     return trainer, history
+
+
+def _groups(params: Train, model: "nn.Module") -> tuple[layer_groups.Group, ...]:
+    """What learns at rates of its own: layers, and a head."""
+    rate = layer_groups.head_rate(params.objective, params.learning_rate) / params.learning_rate
+    layers = layer_groups.groups(params.tuner, model)
+    return layer_groups.with_head(layers, model, objectives.of(params.objective).body(model), rate)
 
 
 def _trainer_on_rows(parts: Parts) -> "LearntWeights":
