@@ -94,7 +94,8 @@ def spans(thing: dict[str, str]) -> dict[str, Any]:
 
 
 MAKERS = {
-    maker.__name__: maker for maker in (table, labelled, scored, alpaca, chat, preference, choice, text, pair, tagged, spans)
+    maker.__name__: maker
+    for maker in (table, labelled, scored, alpaca, chat, preference, choice, text, pair, tagged, spans)
 }
 
 
