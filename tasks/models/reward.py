@@ -89,6 +89,8 @@ def rewards(model: RewardModel, pad_token_id: int, encoded: Sequence[Sequence[in
 
 def summary(values: torch.Tensor) -> list[Reward]:
     """The reward of each row of (answers, heads)."""
+    if not len(values):
+        return []
     means, spreads = values.double().mean(1).tolist(), values.double().std(1, correction=0).tolist()
     return [Reward(*pair) for pair in zip(means, spreads, strict=True)]
 

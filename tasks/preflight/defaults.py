@@ -20,6 +20,7 @@ OBJECTIVES = {
     "spans": "extract",
     "image": "classify_images",
     "scored": "regress",
+    "choice": "reward",
 }  # by kind of example; for all others sft, or seq2seq if the base has an encoder
 
 

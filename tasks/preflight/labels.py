@@ -35,7 +35,7 @@ def measured(dataset: object) -> dict[str, list[str]]:
     except (ValidationError, AnnealError):  # a template that does not parse
         return {}
     shape = shapes.of(prepare)
-    if shape.makes in ("labelled", "image"):
+    if shape.makes in ("labelled", "image", "choice"):
         return {"labels": list(columns)}
     if shape.makes == "tagged":
         return {"tags": list(columns)}

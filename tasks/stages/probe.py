@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks import stage
-from tasks.comparison import linear
+from tasks.comparison import linear, pairwise
 from tasks.dataset import answered
 from tasks.dataset.rows import Answer, Answered, Prepared, Probabilities, user_turns
 from tasks.files import read_json, read_jsonl, whole_directory
@@ -66,7 +66,7 @@ def _classes(
     spec: Mapping[str, object], form: AnswerFormat, rows: Sequence[Prepared]
 ) -> tuple[dict[str, list[str]], str]:
     """({label column of the answer: class of each training row}, the reason if there are none)."""
-    if spec.get("tools") or example_in(spec) not in ("chat", "labelled", "image"):
+    if spec.get("tools") or example_in(spec) not in ("chat", "labelled", "image", "choice"):
         return {}, "the answers are not labels"
     answers = [right_answer(form, row) for row in rows]
     columns = [column for column in form.columns if all(column in answer for answer in answers)]
@@ -88,7 +88,8 @@ def _probabilities(
     """(probabilities of each of `rows`, seconds to predict and to fit)."""
     began = time.monotonic()
     step = max(1, -(-len(training_rows) // logistic.MOST))
-    training_texts, texts = [user_text(row) for row in training_rows[::step]], [user_text(row) for row in rows]
+    is_choice = pairwise.are_choices(rows)
+    training_texts, texts = _texts(training_rows[::step], is_choice), _texts(rows, is_choice)
     embedded, seconds = None, 0.0
     if architecture.of_folder(encoder) == "encoder":
         training_embeddings = linear.embeddings(encoder, training_texts)
@@ -96,6 +97,11 @@ def _probabilities(
         embedded = (training_embeddings, linear.embeddings(encoder, texts))
         seconds = time.monotonic() - started
     training_features, features = linear.features(training_texts, texts, embedded)
+    if is_choice:
+        features = pairwise.differences(features, texts)
+        training_features = pairwise.both_ways(pairwise.differences(training_features, training_texts))
+        classes = {column: pairwise.exchanged(values[::step]) for column, values in classes.items()}
+        step = 1
     columns = {}
     for column, values in classes.items():
         classifier = logistic.fit(training_features, values[::step])
@@ -107,6 +113,10 @@ def _probabilities(
     ]
     fitting = time.monotonic() - began - seconds
     return probabilities, {"seconds_per_answer": seconds / len(rows), "seconds_to_fit": fitting}
+
+
+def _texts(rows: Sequence[Prepared], is_choice: bool) -> list[str]:
+    return pairwise.texts(rows) if is_choice else [user_text(row) for row in rows]
 
 
 def user_text(row: Prepared) -> str:

@@ -10,7 +10,7 @@ from tasks.comparison.further.neighbours import FOLDER, choose, known_rows, vote
 from tasks.comparison.further.place import Place
 from tasks.dataset import answered
 from tasks.files import read_json, sha256
-from tasks.formats.answer import AnswerFormat, format_in, right_answer
+from tasks.formats.answer import AnswerFormat, example_in, format_in, right_answer
 from tasks.stages.probe import MIN_PROBABILITY
 
 NAME = "nearest"
@@ -19,6 +19,8 @@ Row = Mapping[str, Any]
 
 def why_none(place: Place) -> str:
     """Why neighbours predict nothing, as for the probe; empty if they do."""
+    if example_in(read_json(place.prepared / "format.json")) == "choice":
+        return "which place is better in another choice says nothing about this one"
     return place.why_none("probe")
 
 

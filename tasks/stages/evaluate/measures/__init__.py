@@ -35,7 +35,7 @@ from tasks.stages.evaluate.predictions import Prediction
 
 WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
 SPANS = "spans"  # examples whose answers are short, and stand in a text
-LABELLED = frozenset({"labelled", "image"})  # examples whose answers are classes, each with its probability
+LABELLED = frozenset({"labelled", "image", "choice"})  # examples whose answers are classes, with probabilities
 TAGGED = "tagged"  # examples whose answers are entities, each with its probability
 
 
