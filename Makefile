@@ -9,7 +9,7 @@ unexport PYTHONPATH
 unexport PYTHONHOME
 # Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
 pipeline evaluate promote rollback: MODEL ?= triage
-.PHONY: help setup pipeline evaluate snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
+.PHONY: help setup pipeline evaluate win-rate snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -23,6 +23,10 @@ pipeline: setup ## from raw data to a served model (MODEL=triage)
 
 evaluate: setup ## compare a model with every alternative, nearest neighbours and retrieved examples included (MODEL=triage)
 	@$(PY) -m flows.evaluate $(MODEL)
+
+win-rate: setup ## how often a model's answers are better than another's, and what else changed (MODEL=mine AGAINST=triage BY=rubric WITH=name ON=dataset ROWS=50)
+	@$(PY) -m flows.win_rate $(or $(MODEL),$(error name a model: make win-rate MODEL=mine AGAINST=triage)) $(or $(AGAINST),$(error name the other: AGAINST=triage)) \
+	  $(if $(BY),--by $(BY)) $(if $(WITH),--with $(WITH)) $(if $(ON),--on $(ON)) $(if $(ROWS),--rows $(ROWS))
 
 snapshot: setup ## fetch data from databases, URLs and hubs (DATASET=tickets; all by default)
 	@$(PY) -m flows.snapshot $(DATASET)

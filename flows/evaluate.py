@@ -37,11 +37,11 @@ def run(model: str) -> None:
         screen.begin("checking params.yaml and the data")
         params = full_run.checked(model, screen.say)
         with only_one(), keeping() as keeper:
-            _stages(f"evaluate@{model}", screen, keeper)
+            bring_up_to_date(f"evaluate@{model}", screen, keeper)
             place = place_of(params, model)
             keeper.hold()
             for step in steps.of(place):
-                _show_running(f"{step.name}@{model}", screen, step.run)
+                show_running(f"{step.name}@{model}", screen, step.run)
     show(model, comparison.load(place))
     print(f"full comparison: {comparison.file(place)}", flush=True)
 
@@ -54,12 +54,13 @@ def place_of(params: Params, model: str) -> Place:
     return Place(parent, encoder, prepared, reports, row.predict, row.evaluate, cascade_reports(params, model))
 
 
-def _stages(target: str, screen: Screen, keeper: Keeper) -> None:
+def bring_up_to_date(target: str, screen: Screen, keeper: Keeper) -> None:
+    """Run what `target` needs and itself, where they are not up to date, showing each stage while it runs."""
     every, pending = dag.stages(target), dag.pending(target)
     screen.expect(pending, [], len(every) - len(pending))
     for name in pending:
         hold_or_release(keeper, name.partition("@")[0])
-        _show_running(name, screen, partial(_run, name, screen))
+        show_running(name, screen, partial(_run, name, screen))
 
 
 def _run(name: str, screen: Screen) -> bool:
@@ -71,7 +72,7 @@ def _run(name: str, screen: Screen) -> bool:
         raise
 
 
-def _show_running(name: str, screen: Screen, work: Callable[[], bool]) -> None:
+def show_running(name: str, screen: Screen, work: Callable[[], bool]) -> None:
     """Do `work`, showing `name` while it runs."""
     screen.begin(name)
     screen.end(name, work())

@@ -11,6 +11,11 @@ def weights(row: str) -> Path:
     return MODELS / row / "weights"
 
 
+def trained(model: str) -> Path:
+    """What `train` made of a model, to be put on its parent's weights."""
+    return MODELS / model / "trained"
+
+
 def adapter(model: str) -> Path:
     """The adapter of a model, with all files that serving needs."""
     return MODELS / model / "adapter"

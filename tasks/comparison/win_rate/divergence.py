@@ -20,7 +20,7 @@ FILE = "divergence.json"
 
 
 class Divergence(TypedDict):
-    """The summed KL in nats and the number of tokens of each answer, by its row's id; or why they cannot be compared."""
+    """The summed KL in nats and the number of tokens of each answer, by its row's id; or why there is none."""
 
     of: NotRequired[dict[str, tuple[float, int]]]
     reason: NotRequired[str]

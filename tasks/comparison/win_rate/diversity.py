@@ -37,7 +37,8 @@ def self_bleu(texts: Sequence[str]) -> float:
     # Of equal texts one is scored: each has the others of its kind among its references.
     metric, counts = BLEU(tokenize="none", effective_order=True, force=True), Counter(texts)
     scores = {text: metric.sentence_score(text, _others(text, counts)).score for text in counts}
-    return sum(scores[text] * count for text, count in counts.items()) / (100 * len(texts))
+    total = sum(float(scores[text]) * count for text, count in counts.items())
+    return total / (100 * len(texts))
 
 
 def _others(text: str, counts: Counter[str]) -> list[str]:

@@ -1,9 +1,11 @@
 """The win rate that would be if both answers were equally long (Dubois et al. 2024, arXiv:2404.04475).
 
-Logistic regression of who wins on the difference in length, by scikit-learn: P(win) = σ(θ + φ tanh(Δ / sd Δ)), Δ in
-characters, each tie half a win and half a loss. At Δ = 0 it is σ(θ). Their third term, how hard a prompt is, takes
-the verdicts on many models to estimate, and is left out. θ is free; φ has a weak normal prior of variance STRENGTH,
-without which answers that win whenever they are longer would have no finite φ.
+Logistic regression of who wins on the difference in length, by scikit-learn, each tie half a win and half a loss:
+
+    P(win) = sigmoid(θ + φ tanh(Δ / sd Δ)), Δ in characters; at Δ = 0 it is sigmoid(θ).
+
+Their third term, how hard a prompt is, takes the verdicts on many models to estimate, and is left out. θ is free; φ has
+a weak normal prior of variance STRENGTH: answers that win whenever they are longer would otherwise have no finite φ.
 """
 
 from collections.abc import Sequence
@@ -58,7 +60,7 @@ def controlled(shares: Shares, lengths: tuple[Sequence[int], Sequence[int]], par
 
 
 def fit(shares: Shares, bent: NDArray[np.float64], counts: Weights) -> tuple[float, float]:
-    """(σ(θ), φ) of prompts of which each counts `counts` times; `bent` is tanh(Δ / sd Δ)."""
+    """(sigmoid(θ), φ) of prompts of which each counts `counts` times; `bent` is tanh(Δ / sd Δ)."""
     from sklearn.linear_model import LogisticRegression
 
     n, weights = len(shares), np.concatenate([counts * shares, counts * (1 - shares)])

@@ -84,7 +84,9 @@ def steps(match: Match) -> Iterator[Step]:
                 partial(_measure, player, other, told),
             )
     ours, theirs = answers
-    yield _step("win rate", match.folder, _made_of(match, asked, (ours, theirs)), partial(_finish, match, asked, (ours, theirs)))
+    yield _step(
+        "win rate", match.folder, _made_of(match, asked, (ours, theirs)), partial(_finish, match, asked, (ours, theirs))
+    )
 
 
 def _distance(player: Player, other: Player, on: str) -> Path:
@@ -115,16 +117,19 @@ def _finish(match: Match, asked: Prompts, answers: Answers, out: Path) -> None:
     form = format_in(read_json(match.prepared / "format.json"))
     ours, theirs = ([row["text"] for row in told] for told in answers)
     judged = match.judge(asked.rows, ours, theirs)
-    measured = [free_text(text, form, match.evaluate) for text in ours], [
-        free_text(text, form, match.evaluate) for text in theirs
-    ]
+    measured = (
+        [free_text(text, form, match.evaluate) for text in ours],
+        [free_text(text, form, match.evaluate) for text in theirs],
+    )
     distances = tuple(
         {other.name: read_json(_distance(player, other, match.on) / divergence.FILE) for other in others}
         for player, others in zip(match.both, match.origins, strict=True)
     )
     of = result(judged, answers, measured, (distances[0], distances[1]), match.evaluate)
     write_jsonl(out / VERDICTS, _verdicts(asked, answers, judged))
-    write_json(out / RESULT, {"result": of, "prompts": {"on": match.on, "seen": asked.seen, "repeated": asked.repeated}})
+    write_json(
+        out / RESULT, {"result": of, "prompts": {"on": match.on, "seen": asked.seen, "repeated": asked.repeated}}
+    )
     names = match.model.name, match.against.name
     page.write(page.Shown(names, of, asked, answers, judged, measured, form, match.about), out / PAGE)
 

@@ -24,7 +24,6 @@ TEMPLATE = Path(__file__).with_name("page.html.jinja")
 STYLE = Path(__file__).parents[2] / "steps/report/page.css"
 FILES = (TEMPLATE, STYLE)
 OPEN = 12  # prompts that are shown at once; the others unfold
-FEW_WORDS = 240  # characters of a prompt in the list of the others
 
 
 @dataclass(frozen=True)
@@ -132,12 +131,20 @@ def _plot(shown: Shown) -> str:
         chance = 1 / (1 + np.exp(-(np.log(level / (1 - level)) + known["slope"] * np.tanh(at / known["scale"]))))
         axes.axhline(0.5, color=GRID, linewidth=1)
         axes.axvline(0, color=GRID, linewidth=1)
-        axes.scatter(gaps, won + jitter, s=16, color=PARENT, alpha=0.6, linewidths=0, label="a prompt: won, tied or lost")
+        axes.scatter(
+            gaps, won + jitter, s=16, color=PARENT, alpha=0.6, linewidths=0, label="a prompt: won, tied or lost"
+        )
         axes.plot(at, chance, color=TUNED, linewidth=2, label="fitted chance")
         low, high = known["interval"]
         axes.errorbar(
-            [0], [known["value"]], [[known["value"] - low], [high - known["value"]]], fmt="o", color=BAD, capsize=3,
-            label="equally long", zorder=3,
+            [0],
+            [known["value"]],
+            [[known["value"] - low], [high - known["value"]]],
+            fmt="o",
+            color=BAD,
+            capsize=3,
+            label="equally long",
+            zorder=3,
         )
         axes.set(xlim=(-edge, edge), ylim=(-0.08, 1.08), yticks=[0, 0.5, 1], yticklabels=["0", "½", "1"])
         figure.legend(loc="outside upper center", ncols=3, labelcolor=MUTED)
