@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.comparison.win_rate.datasets import STAGES
 from tasks.comparison.win_rate.judges.both_orders import BothOrders
 from tasks.comparison.win_rate.judges.scored import by_scores
 from tasks.comparison.win_rate.length_controlled import controlled
@@ -15,6 +16,7 @@ from tasks.rewards import Scores
 from tasks.stages.evaluate.comparison import wilson
 from tasks.stages.evaluate.params import Evaluate
 from tests import tiny
+from tests.house.project import ROOT, stages
 
 EVALUATE = Evaluate(bootstrap_resamples=100)
 ROWS = tiny.prepared_rows(0, 4)
@@ -174,3 +176,8 @@ def test_scores_decide_and_the_held_out_ones_do_not() -> None:
     judged = by_scores("a rubric", first, second, {"a": 1.0})
     assert judged.shares == [1.0, 0.5]  # 0.3 - 0.1 is 0.2 but for rounding
     assert [(part["name"], part["weight"]) for part in judged.parts] == [("a", 1.0), ("b", None)]
+
+
+def test_each_stage_that_makes_a_dataset_is_known() -> None:
+    makers = {stage.name for stage in stages(ROOT) if any(out.startswith("data/prepared/") for out in stage.outs)}
+    assert makers <= set(STAGES.values())
