@@ -11,9 +11,12 @@ import pytest
 
 from tasks import objectives
 from tasks.dialogues import choices
-from tasks.files import read_jsonl
+from tasks.errors import AnnealError
+from tasks.files import read_json, read_jsonl
+from tasks.models import dialogue_reader
+from tasks.stages.package import Package, package
 from tasks.weights import tuned
-from tests import rewards, tiny
+from tests import rewards, sequences, tiny
 
 pytestmark = pytest.mark.slow  # it trains
 
