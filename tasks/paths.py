@@ -41,6 +41,21 @@ def prepared(dataset: str) -> Path:
     return DATA / "prepared" / dataset
 
 
+def sampled(samples: str) -> Path:
+    """Several answers to each of some rows."""
+    return DATA / "sampled" / samples
+
+
+def ranked(ranking: str) -> Path:
+    """The pairs that a ranking made of samples; the source of a dataset."""
+    return DATA / "ranked" / ranking
+
+
+def verdicts(ranking: str) -> Path:
+    """What a judge and people said of samples; written by commands, not an output."""
+    return DATA / "verdicts" / ranking
+
+
 def suites(dataset: str) -> Path:
     """The suites that rows are checked against; edited by people, not an output."""
     return DATA / "expectations" / dataset

@@ -38,9 +38,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts to answer greedily, with at most `max_new_tokens` tokens up to one of `ends`, within `limits`.
+    """Prompts to answer, with at most `max_new_tokens` tokens up to one of `ends`, within `limits`.
 
-    `new_progress` starts a clock and returns a function that reports the number of rows done.
+    `new_progress` starts a clock and returns a function that reports the number of rows done. Answers are greedy,
+    unless there are `temperatures` and `seeds`, one for each prompt.
     """
 
     tokens: list[list[int]]
@@ -48,6 +49,8 @@ class Prompts:
     max_new_tokens: int
     limits: "Limits | None"
     new_progress: Callable[[], Callable[[float], None]]
+    temperatures: Sequence[float] = ()
+    seeds: Sequence[int] = ()
 
 
 class Writer(Protocol):
@@ -108,13 +111,13 @@ def answer(
     """
     seed_everything(0)
     print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
-    tell, started = _progress_printer(what, len(rows)), time.monotonic()
+    tell, started = progress_printer(what, len(rows)), time.monotonic()
     scored: list[Row] = [{**row, "messages": insert_examples(examples, row["messages"])} for row in rows]
     asked = scored if takes_given else [_without_beginning(row) for row in scored]
     request = _Request(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
     ends = stop_ids(tokenizer, model)
-    to_answer = Prompts(prompts, ends, max_new_tokens, limits, lambda: _progress_printer(what, len(rows)))
+    to_answer = Prompts(prompts, ends, max_new_tokens, limits, lambda: progress_printer(what, len(rows)))
     other = writer if writer and writer.can(model, to_answer) else None
     read = _in_one_pass if fits_one_pass(model, rows) else _generated
     written, seconds = read(model, tokenizer, prompts, replace(request, writes=other is None))
@@ -183,7 +186,7 @@ def _generated(
         for places in batches(longest_first(lengths), lengths, request.batch_size):
             began = time.monotonic()
             batch = [prompts[place] for place in places] if request.writes else []
-            texts = _generate(model, tokenizer, batch, request.max_new_tokens) if batch else [([], False)] * len(places)
+            texts = generate(model, tokenizer, batch, request.max_new_tokens) if batch else [([], False)] * len(places)
             generating += time.monotonic() - began
             scores = likelihoods(model, tokenizer, [request.scored[place] for place in places])
             for place, text, score in zip(places, texts, scores, strict=True):
@@ -192,7 +195,7 @@ def _generated(
     return [written[place] for place in range(len(prompts))], generating
 
 
-def _progress_printer(what: str, rows: int) -> Callable[[float], None]:
+def progress_printer(what: str, rows: int) -> Callable[[float], None]:
     """A function that prints progress, at most every ten seconds."""
     started = last = time.monotonic()
 
@@ -212,13 +215,15 @@ def progress(what: str, done: float, rows: int, seconds: float) -> str:
     return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} per second, {left:.0f} s left"
 
 
-def _generate(
-    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], max_new_tokens: int
+def generate(
+    model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], max_new_tokens: int, **more: object
 ) -> list[tuple[list[int], bool]]:
-    """(tokens without the end, whether there was an end) of each prompt."""
+    """(tokens without the end, whether there was an end) of each prompt, by transformers' own `generate`, which gets
+    `more`.
+    """
     ends = stop_ids(tokenizer, model)
     writes = seq2seq.generate if seq2seq.is_encoder_decoder(model) else _generate_causal
-    settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends}
+    settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends, **more}
     answers = []
     for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
         end = next((place for place, token in enumerate(tokens) if token in ends), None)

@@ -140,7 +140,7 @@ class Group:
         return logits
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep only these rows."""
+        """Keep only these rows; a row that is named several times is continued as often."""
         kept = torch.tensor(rows, device=self.place.device)
         self.mask, self.place = self.mask[kept], self.place[kept]
         self.cache.keep(kept)
@@ -148,6 +148,6 @@ class Group:
 
 def _score(logits: torch.Tensor, asked: ScoredPrompt, skipped: int) -> float:
     """The nll (nats, in fp32) of a text's scored tokens; `logits` begin with those of its token number `skipped`."""
-    target = torch.tensor(asked.scored[asked.given :], device=logits.device)
+    target = torch.tensor(asked.scored[asked.given :], dtype=torch.long, device=logits.device)
     scored = logits[asked.given - skipped : len(asked.scored) - skipped].float()
     return float(torch.nn.functional.cross_entropy(scored, target, reduction="sum"))

@@ -1,5 +1,5 @@
-"""Greedy answers to many prompts and the likelihoods of the right ones, from one pass over each prompt
-(tasks/inference/reading.py).
+"""Answers to many prompts and the likelihoods of the right ones, from one pass over each prompt
+(tasks/inference/reading.py). Answers are greedy, unless their tokens are drawn (tasks/inference/sampling.py).
 
 Prompts are read in small batches, so that there is little padding; many rows are written together, since then each
 costs least; finished rows are left out. On a CPU several groups of rows are written at the same time.
@@ -37,11 +37,26 @@ class Limits(Protocol):
         """Note the next token of a row."""
 
 
+class Choose(Protocol):
+    """Chooses the next token of each answer; answers are identified by their places among all of them."""
+
+    def __call__(self, logits: torch.Tensor, places: Sequence[int], step: int) -> list[int]:
+        """A token for each row of (rows, vocabulary), the `step`-th of its answer."""
+
+
+def likeliest(logits: torch.Tensor, places: Sequence[int], step: int) -> list[int]:
+    """The likeliest token of each row."""
+    tokens: list[int] = logits.argmax(-1).tolist()
+    return tokens
+
+
 @dataclass(frozen=True)
 class Decoding:
-    """Rows that are written at once, the most tokens of an answer, the tokens that end one, padding, and limits.
+    """Answers that are written at once, the most tokens of one, the tokens that end one, padding, and limits.
 
-    `progress` is called with the number of rows done, fractions included. If `writes` is False, texts are only scored.
+    `progress` is called with the number of prompts done, fractions included. If `writes` is False, texts are only
+    scored. A prompt is read once for its `copies` answers; `keep` is called with the places of the prompts of a group
+    when they are answered, and groups of prompts that are `known` are left out.
     """
 
     rows: int
@@ -51,14 +66,20 @@ class Decoding:
     limits: Limits | None = None
     progress: Callable[[float], None] = lambda done: None
     writes: bool = True
+    copies: int = 1
+    choose: Choose = likeliest
+    known: Collection[int] = ()
+    keep: Callable[[Sequence[int], Sequence["Written"]], None] = lambda places, answers: None
 
 
 def write(
     model: nn.Module, asked: Sequence[ScoredPrompt], prefix: Sequence[int], how: Decoding
 ) -> tuple[list[Written], float]:
-    """Greedy answers to prompts that all begin with `prefix`, and the seconds that they took."""
-    written, done = [Written() for _ in asked], Progress(how.progress)
-    groups = list(_groups(model, asked, len(prefix), how))
+    """Answers to prompts that all begin with `prefix`, each prompt's next to each other, and the seconds that they
+    took.
+    """
+    written, done = [Written() for _ in range(len(asked) * how.copies)], Progress(how.progress)
+    groups = [places for places in _groups(model, asked, len(prefix), how) if not set(places) <= set(how.known)]
     with torch.inference_mode(), shared_cache.attending(model) as in_parts:
         reader = Reader(model, prefix, in_parts, how.pad)
 
@@ -92,16 +113,17 @@ def _write_group(
     how: Decoding,
     done: Progress,
 ) -> tuple[float, float]:
-    """Read and answer the rows at `places`; returns (the seconds that answers took, the seconds in all)."""
-    answers = [written[place] for place in places]
+    """Read and answer the prompts at `places`; returns (the seconds that answers took, the seconds in all)."""
+    answers = [written[place * how.copies + copy] for place in places for copy in range(how.copies)]
     group = Group(reader, [asked[place] for place in places], how.max_new_tokens)
     seconds, started = 0.0, time.monotonic()
     for part in batches(range(len(places)), group.lengths, len(places), tokens_of_a_pass(reader.model.device.type)):
-        seconds += group.read(part, [answers[row] for row in part])
+        seconds += group.read(part, [answers[row * how.copies] for row in part])
         done.note(places[0], 0.5 * (part[-1] + 1))
     began = time.monotonic()
     if how.writes:
         _write_answers(group, places, answers, how, done)
+    how.keep(places, answers)
     done.note(places[0], len(places))
     ended = time.monotonic()
     return seconds + ended - began, ended - started
@@ -110,23 +132,29 @@ def _write_group(
 def _groups(model: nn.Module, asked: Sequence[ScoredPrompt], prefix: int, how: Decoding) -> Iterator[list[int]]:
     """Places of rows that are written together, longest first: groups of similar size, within `rows` and memory."""
     lengths = [len(prompt.prompt) - prefix + how.max_new_tokens for prompt in asked]
-    even = math.ceil(len(asked) / math.ceil(len(asked) / how.rows)) if asked else 1
-    return batches(longest_first(lengths), lengths, even, HELD_AT_ONCE // shared_cache.bytes_a_token(model))
+    rows, room = max(1, how.rows // how.copies), HELD_AT_ONCE // shared_cache.bytes_a_token(model) // how.copies
+    even = math.ceil(len(asked) / math.ceil(len(asked) / rows)) if asked else 1
+    return batches(longest_first(lengths), lengths, even, room)
 
 
 def _write_answers(group: Group, places: Sequence[int], made: Sequence[Written], how: Decoding, done: Progress) -> None:
     """Write the answers of a group whose prompts were read."""
     rows = [*range(len(made))]  # that are computed, ended or not
     logits = torch.cat(group.heads)
+    if how.copies > 1:
+        logits = logits.repeat_interleave(how.copies, dim=0)
+        group.keep([row // how.copies for row in rows])
+    placed = [place * how.copies + copy for place in places for copy in range(how.copies)]
     for step in range(how.max_new_tokens):
         if how.limits:
-            how.limits.mask(logits, [None if made[row].finished else places[row] for row in rows])
-        tokens = logits.argmax(-1).tolist()
+            how.limits.mask(logits, [None if made[row].finished else placed[row] for row in rows])
+        tokens = how.choose(logits, [placed[row] for row in rows], step)
         for row, token in zip(rows, tokens, strict=True):
-            _note(made[row], token, places[row], how)
+            _note(made[row], token, placed[row], how)
         open_places = [place for place, row in enumerate(rows) if not made[row].finished]
         ended = len(made) - len(open_places)
-        done.note(places[0], 0.5 * (len(made) + ended + len(open_places) * (step + 1) / how.max_new_tokens))
+        share = (ended + len(open_places) * (step + 1) / how.max_new_tokens) / len(made)
+        done.note(places[0], 0.5 * len(places) * (1 + share))
         if not open_places or step + 1 == how.max_new_tokens:
             return
         if len(open_places) < LEAVING * len(rows):

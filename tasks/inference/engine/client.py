@@ -83,6 +83,8 @@ class Vllm:
             schema=dict(prompts.limits.schema) if prompts.limits else None,
             adapter=str(self.adapter.folder) if self.adapter else None,
             name=self.adapter.name if self.adapter else "",
+            temperatures=list(prompts.temperatures),
+            seeds=list(prompts.seeds),
         )
         own = self.weights(model) if self.weights else nullcontext(self.parent)
         length = _length(model, prompts)

@@ -101,7 +101,9 @@ def _write(llm: "LLM", question: Question, tell: Callable[[float], None]) -> lis
     """(tokens without the end, whether there was an end) of each prompt."""
     engine, written = llm.llm_engine, {}
     for place, prompt in enumerate(question.prompts):
-        engine.add_request(str(place), {"prompt_token_ids": prompt}, _how(question), lora_request=_adapter(question))
+        engine.add_request(
+            str(place), {"prompt_token_ids": prompt}, _how(question, place), lora_request=_adapter(question)
+        )
     steps = 0
     while engine.has_unfinished_requests():
         for output in engine.step():
@@ -114,7 +116,7 @@ def _write(llm: "LLM", question: Question, tell: Callable[[float], None]) -> lis
     return [written[place] for place in range(len(question.prompts))]
 
 
-def _how(question: Question) -> "SamplingParams":
+def _how(question: Question, place: int) -> "SamplingParams":
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -127,8 +129,10 @@ def _how(question: Question) -> "SamplingParams":
             "structured_outputs": StructuredOutputsParams(json=without_length(cast(Schema, question.schema))),
             "extra_args": {SCHEMA: json.dumps(question.schema)},
         }
+    if question.temperatures:
+        more["seed"] = question.seeds[place]
     return SamplingParams(
-        temperature=0,
+        temperature=question.temperatures[place] if question.temperatures else 0,
         max_tokens=question.max_new_tokens,
         stop_token_ids=question.ends,
         detokenize=False,

@@ -1,7 +1,7 @@
 """The protocol between a stage and the engine process: JSON over a socket in .anneal that only its owner may open."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Question:
-    """Prompts that are answered greedily, each until one of the tokens `ends`; constrained to a JSON `schema` if there
-    is one, by the adapter in a folder, with a unique name, if there is one.
+    """Prompts that are answered, each until one of the tokens `ends`; constrained to a JSON `schema` if there is one,
+    by the adapter in a folder, with a unique name, if there is one. Greedily, unless there are `temperatures` and
+    `seeds`, one for each prompt.
     """
 
     prompts: list[list[int]]
@@ -44,6 +45,8 @@ class Question:
     schema: dict[str, Any] | None = None
     adapter: str | None = None
     name: str = ""
+    temperatures: list[float] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
 
 
 def key(folder: Path, pattern: str) -> str:
