@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from tasks.dataset.ranked import ranking_of
 from tasks.errors import ParamsError
 from tasks.section import suggestion
 from tasks.stages.mix import Mix
@@ -19,6 +20,7 @@ def check(params: "Params") -> None:
     for name, row in params.rubrics.items():
         _check_name(params, "rubric", name)
         check_data(params, f"rubrics.{name}.dataset", row.dataset, params.built)
+    _check_samples(params)
 
 
 def check_data(params: "Params", key: str, name: str, more: Iterable[str] = ()) -> None:
@@ -38,9 +40,34 @@ def check_data(params: "Params", key: str, name: str, more: Iterable[str] = ()) 
 
 
 def _check_name(params: "Params", what: str, name: str) -> None:
-    tables = (params.datasets, params.mixes, params.models, params.bases, params.cascades, params.rubrics)
-    if sum(name in table for table in tables) > 1:
+    tables = (params.datasets, params.models, params.bases, params.mixes, params.cascades, params.rubrics)
+    if sum(name in table for table in (*tables, params.samples, params.rankings)) > 1:
         raise ParamsError(f"params.yaml: `{name}` is both a {what} and another row; give one of them another name.")
+
+
+def _check_samples(params: "Params") -> None:
+    for name, row in params.samples.items():
+        _check_name(params, "row of samples", name)
+        check_data(params, f"samples.{name}.dataset", row.dataset, params.built)
+        if row.model not in (known := {**params.bases, **params.models}):
+            raise ParamsError(
+                f"params.yaml: samples.{name}.model is '{row.model}', which is not a row of bases or "
+                f"models{suggestion(row.model, known)}"
+            )
+    for name, ranking in params.rankings.items():
+        _check_name(params, "ranking", name)
+        if ranking.samples not in params.samples:
+            raise ParamsError(
+                f"params.yaml: rankings.{name}.samples is '{ranking.samples}', which is not a row of "
+                f"samples{suggestion(ranking.samples, params.samples)}"
+            )
+    for name, dataset in params.datasets.items():
+        ranked = ranking_of(dataset.ingest.source)
+        if ranked is not None and ranked not in params.rankings:
+            raise ParamsError(
+                f"params.yaml: datasets.{name}.ingest.source is '{dataset.ingest.source}', and '{ranked}' is not a row "
+                f"of rankings{suggestion(ranked, params.rankings)}"
+            )
 
 
 def _check_mixes(params: "Params") -> None:
@@ -84,6 +111,10 @@ def check_cycles(params: "Params") -> None:
         **{name: [model.parent, model.dataset] for name, model in params.models.items()},
         **{name: [dataset] for name, dataset in params.built.items()},
         **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
+        **{name: [mix.dataset, mix.other] for name, mix in params.mixes.items()},
+        **{name: [row.dataset, row.model] for name, row in params.samples.items()},
+        **{name: [row.samples] for name, row in params.rankings.items()},
+        **{name: [ranking_of(row.ingest.source) or ""] for name, row in params.datasets.items()},
     }
     try:
         tuple(TopologicalSorter(graph).static_order())

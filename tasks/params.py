@@ -7,9 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks import derived, sources, stage
+from tasks.dataset.ranked import ranking_of
 from tasks.errors import ParamsError
 from tasks.kinds import KindIn
 from tasks.monitor.params import Monitor
+from tasks.rankings import Ranking
 from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
 from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
@@ -24,6 +26,7 @@ from tasks.stages.prepare import shapes
 from tasks.stages.prepare.rows import Templates
 from tasks.stages.probe import Probe
 from tasks.stages.rubric import RubricRow
+from tasks.stages.sample import Sample
 from tasks.stages.train.params import Train
 from tasks.stages.validate import Validate
 from tasks.steps.gate import Gate
@@ -69,6 +72,8 @@ class Params(Section):
     mixes: dict[Name, Mix] = Field(default={})
     cascades: dict[Name, Cascade] = Field(default={})
     rubrics: dict[Name, RubricRow] = Field(default={})
+    samples: dict[Name, Sample] = Field(default={})
+    rankings: dict[Name, Annotated[Ranking, KindIn("tasks.rankings")]] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -103,9 +108,19 @@ class Params(Section):
         """Return the row of `models` that predicts the beginning of the answers of `model`; None if none does."""
         return next((self.cascades[name].model for name in self.chain(model) if name in self.cascades), None)
 
+    def samples_of(self, data: str) -> list[str]:
+        """Return the rows of `samples` whose answers are ranked in a dataset that `data` is made of."""
+        sources = [self.datasets[name].ingest.source for name in self.sources(data)]
+        ranked = [self.rankings[name].samples for source in sources if (name := ranking_of(source))]
+        return list(dict.fromkeys(ranked))
+
     def chain(self, model: str) -> list[str]:
         """Return the dataset of `model`, the one that this adds something to, … down to a dataset or a mix."""
-        names = [self.models[model].dataset]
+        return self.below(self.models[model].dataset)
+
+    def below(self, data: str) -> list[str]:
+        """Return `data`, the one that it adds something to, … down to a dataset or a mix."""
+        names = [data]
         while names[-1] in self.built and names[-1] not in names[:-1]:
             names.append(self.built[names[-1]])
         return names
@@ -155,14 +170,15 @@ def lineage(params: Params, name: str) -> list[str]:
 
 
 def needed(params: Params, models: Iterable[str]) -> list[str]:
-    """Return `models` and those needed first: their parents, and the models that predict the beginning of their
-    answers; each after those it needs.
+    """Return `models` and those needed first: their parents, the models that predict the beginning of their answers,
+    and those whose answers they learn from; each after those it needs.
     """
     rows = dict[str, None]()
     for name in models:
         for row in reversed(lineage(params, name)[:-1]):  # the last one is a base
-            labeller = params.labeller(row)
-            rows |= dict.fromkeys([*(needed(params, [labeller]) if labeller else []), row])
+            labeller, sampled = params.labeller(row), params.samples_of(params.models[row].dataset)
+            answering = [params.samples[name].model for name in sampled if params.samples[name].model in params.models]
+            rows |= dict.fromkeys([*needed(params, [*([labeller] if labeller else []), *answering]), row])
     return list(rows)
 
 

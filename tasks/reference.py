@@ -62,7 +62,7 @@ def section_paths(section: type[Section] = Params, path: str = "") -> Iterator[S
             inner, below = spot.annotation, ".".join(filter(None, [path, field.alias or name]))
             rules = spot.rules
             if get_origin(inner) is dict:
-                inner, below = get_args(inner)[-1], f"{below}.<name>"
+                (inner, rules, _), below = unfold(get_args(inner)[-1])[0], f"{below}.<name>"
             elif get_origin(inner) is list:
                 inner, rules, _ = unfold(get_args(inner)[-1])[0]
             if kind := next((rule for rule in rules if isinstance(rule, KindIn)), None):

@@ -38,10 +38,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts to answer, with at most `max_new_tokens` tokens up to one of `ends`, within `limits`.
-
-    `new_progress` starts a clock and returns a function that reports the number of rows done. Answers are greedy,
-    unless there are `temperatures` and `seeds`, one for each prompt.
+    """Prompts to answer within `limits`, with at most `max_new_tokens` tokens up to one of `ends`; greedily, unless each
+    has one of `temperatures` and `seeds`. `new_progress` starts a clock; its result reports the number of rows done.
     """
 
     tokens: list[list[int]]
@@ -218,13 +216,10 @@ def progress(what: str, done: float, rows: int, seconds: float) -> str:
 def generate(
     model: "nn.Module", tokenizer: "Tokenizer", prompts: list[list[int]], max_new_tokens: int, **more: object
 ) -> list[tuple[list[int], bool]]:
-    """(tokens without the end, whether there was an end) of each prompt, by transformers' own `generate`, which gets
-    `more`.
-    """
+    """(tokens without the end, whether there was an end) of each prompt; `more` is for transformers' `generate`."""
     ends = stop_ids(tokenizer, model)
-    writes = seq2seq.generate if seq2seq.is_encoder_decoder(model) else _generate_causal
+    writes, answers = seq2seq.generate if seq2seq.is_encoder_decoder(model) else _generate_causal, []
     settings = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends, **more}
-    answers = []
     for tokens in writes(model, prompts, tokenizer.pad_token_id, **settings):
         end = next((place for place, token in enumerate(tokens) if token in ends), None)
         answers.append((tokens[:end], end is not None))

@@ -14,6 +14,7 @@ from tasks.preflight import (
     pairs,
     probes,
     rubrics,
+    samples,
     sections,
     serving,
     sources,
@@ -103,6 +104,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     yield from _run_checks(params, rows, rubrics.problems)
     for name, row in params.rubrics.items() if datasets else ():
         yield from rubrics.problems_of(params, name, row)
+    yield from samples.problems(params, rows, everything=bool(datasets))
     yield from measures.problems_of_quality(params)
     yield from _run_checks(params, rows, pairs.problems_of_base, serving.problems_of_base)
     yield from _run_checks(params, rows, turns.problems, tokens.problems, layers.problems)

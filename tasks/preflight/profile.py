@@ -47,6 +47,15 @@ def raw_rules(
     return rules
 
 
+def rules_of_texts(columns: Sequence[str]) -> list[Rule]:
+    """Return rules for columns that hold any text."""
+    rules: list[Rule] = [_rule("expect_table_row_count_to_be_between", min_value=1)]
+    for column in columns:
+        rules.append(_rule("expect_column_values_to_not_be_null", column=column))
+        rules.append(_rule("expect_column_values_to_match_regex", column=column, regex=r"\S"))
+    return rules
+
+
 def spellings(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for each column with classes that are written in two ways, such as `Billing` and `billing`."""
     for column in columns:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks import kinds
+from tasks.dataset.ranked import ranking_of
 from tasks.errors import AnnealError, listed, unusable
 from tasks.params import Dataset
 from tasks.preflight.yaml_edit import in_one_line
@@ -53,6 +54,8 @@ def recognise(dataset: Mapping[object, object]) -> Recognised:
         ingest = Ingest.model_validate(dataset["ingest"])
     except ValidationError:
         return Recognised()  # reported when the section is parsed
+    if ranking_of(ingest.source):
+        return Recognised({} if "shape" in prepare else {"shape": "preference"})
     try:
         split, rows = _first_rows(ingest)
     except AnnealError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
-from tasks.preflight import cascades, mixes, probes, shape
+from tasks.preflight import cascades, mixes, probes, samples, shape
 from tasks.preflight.defaults import has_encoder, kinds_for
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
@@ -73,7 +73,7 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
     rows = [(f"{table}.{key}", row, node) for table, key, row, node in _rows(text) if table == "datasets"]
     shapes = shape.left_out(text, rows)
     first = _applied(text, shapes.changes, path)
-    expanded = [*mixes.left_out(first), *cascades.left_out(first)]
+    expanded = [*mixes.left_out(first), *cascades.left_out(first), *samples.left_out(first)]
     first = _applied(first, expanded, path)
     datasets = _table(first, "datasets")
     combined = {name: row for table in COMBINED for name, row in _table(first, table).items()}

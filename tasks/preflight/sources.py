@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import paths
+from tasks.dataset import ranked
 from tasks.errors import AnnealError, unusable
 from tasks.params import Dataset, Params
 from tasks.stages.ingest import Ingest, Peek, peek, read
@@ -31,6 +32,8 @@ def problems(name: str, dataset: Dataset) -> Iterator[str]:
         elif ingest.source.startswith("~"):
             home = Path(ingest.source).expanduser() if ingest.source.startswith("~/") else "the path from / on"
             yield f"{key} is '{ingest.source}', and DVC does not expand `~`: write {home}."
+        elif ranked.is_planned(ingest.source):
+            return  # the DAG makes it
         elif not Path(ingest.source).exists():
             yield f"{key} is '{ingest.source}', which does not exist: put the data there, or correct the path."
         elif folder := _output_folder(name, Path(ingest.source)):
@@ -64,6 +67,8 @@ def first_rows(ingest: Ingest) -> tuple[dict[str, str], ...]:
 
 
 def _peek(ingest: Ingest) -> Peek:
+    if ranked.is_planned(ingest.source):
+        return Peek(tuple(name for name in ranked.EXAMPLE if name != "id"), (ranked.EXAMPLE,))
     first = peek(ingest)
     if not first.rows:
         raise AnnealError(f"{ingest.source} has no rows.")

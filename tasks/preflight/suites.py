@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tasks import paths
+from tasks.dataset.ranked import TEXTS, ranking_of
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Params
@@ -56,6 +57,8 @@ def _profiled(dataset: Dataset, suite: str) -> tuple[list[profile.Rule], list[st
     """Return (rules, remarks on the rows)."""
     if suite == "prepared":
         return profile.prepared_rules(shapes.of(dataset.prepare).makes, dataset.templates["answer"]), []
+    if ranking_of(dataset.ingest.source):  # whether there are pairs yet or not
+        return profile.rules_of_texts(TEXTS), []
     image_column = getattr(dataset.prepare, "image", None)  # ingest replaces its paths
     columns = [column for column in shapes.of(dataset.prepare).columns(dataset.prepare) if column != image_column]
     rows = sources.rows(dataset.ingest)

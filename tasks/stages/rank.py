@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from tasks import rankings, stage
+from tasks.dataset import ranked as ranked_pairs
 from tasks.dataset import sampled as samples
 from tasks.dataset.sampled import Sampled
 from tasks.errors import AnnealError
@@ -24,7 +25,6 @@ from tasks.section import Section
 from tasks.texts.clean import folded, is_blank
 
 SECTION: Any = Annotated[Section, KindIn(rankings.__name__)]
-FILE = "pairs.jsonl"
 ADVICE = "raise the temperatures or the number of answers of the samples, or rank them by something finer"
 JSON_MARKS = ' \n"{}[]:,'  # what is left of an answer in JSON that says nothing
 
@@ -66,7 +66,7 @@ def rank(params: Ranking, sampled: Path, by: Path, out: Path, report: Path) -> N
         raise AnnealError(f"rank: {params.samples} gives no pair ({_counts(left_out)}): {ADVICE}.")
     has_given = any("given" in row for row in rows)
     with whole_directory(out) as folder:
-        write_jsonl(folder / FILE, [_columns(params, pair, has_given) for pair in ranked])
+        write_jsonl(folder / ranked_pairs.FILE, [_columns(params, pair, has_given) for pair in ranked])
     figures = {"rows": len(rows), "pairs": len(ranked), "left_out": dict(sorted((+left_out).items()))}
     means = {"chosen": _means([pair.chosen for pair in ranked]), "rejected": _means([pair.rejected for pair in ranked])}
     write_json(report, {**figures, **means, **result.facts})

@@ -24,6 +24,7 @@ MADE = (
 # Packages whose modules are kinds, and the key of a row of params.yaml that names the one that is loaded.
 KINDS = {
     "tasks.objectives": "train.objective.kind",
+    "tasks.rankings": "kind",
     "tasks.rewards": "",  # none is declared: rows hold the hash of the code of those that a rubric uses
     "tasks.stages.prepare.shapes": "prepare.shape",
     "tasks.tuners": "train.tuner.kind",
@@ -72,6 +73,11 @@ def params_of(root: Path) -> dict:
     more = {
         "mixes": {"mixed": {"dataset": first, "other": first}},
         "rubrics": {"scored": {"dataset": first, "rewards": [{"kind": "valid"}]}},
+        "samples": {"sampled": {"model": model, "dataset": first, "split": "train"}},
+        "rankings": {
+            "ranked": {"samples": "sampled", "kind": "rubric", "by": f"data/prepared/{first}"},
+            "judged": {"samples": "sampled", "kind": "verdicts", "by": "data/verdicts/judged"},
+        },
         "cascades": {"told": {"dataset": first, "model": model, "trained_on": first}},
     }
     return {**more, **params}

@@ -15,6 +15,8 @@ SECTIONS = {
     "mix": "mixes.{row}",
     "cascade": "cascades.{row}",
     "rubric": "rubrics.{row}",
+    "sample": "samples.{row}",
+    "rank": "rankings.{row}",
     "base": "bases.{row}",  # a row of bases is one section: a base has nothing but where it comes from
     # it asks the parent exactly what predict asks the tuned model: two sections could differ
     "baseline": "models.{row}.predict",
