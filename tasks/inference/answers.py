@@ -38,8 +38,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts to answer within `limits`, with at most `max_new_tokens` tokens up to one of `ends`; greedily, unless each
-    has one of `temperatures` and `seeds`. `new_progress` starts a clock; its result reports the number of rows done.
+    """Prompts to answer within `limits`, with at most `max_new_tokens` tokens up to one of `ends`; greedily, unless
+    they have `temperatures` and `seeds`. `new_progress` starts a clock; its result reports the rows that are done.
     """
 
     tokens: list[list[int]]

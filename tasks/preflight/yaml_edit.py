@@ -151,7 +151,7 @@ def _only_adds(before: object, after: object) -> bool:
 def _is_written(key: object, value: object) -> bool:
     """True if a new key and its value are among those that this package writes."""
     named = ("shape", "json_columns", "optional_columns", "image_column", "split", "dataset", "other", "trained_on")
-    if key in (*named, "encoder"):
+    if key in (*named, "encoder", "by"):
         return True
     if isinstance(value, dict) and value.keys() == {"dataset", "other", "share"}:  # between the parts of a mix
         return bool(value["share"] == "all")
