@@ -89,7 +89,7 @@ def is_done(steps: Steps) -> bool:
     steps.gate()
     artifact = read_json(steps.adapter / "artifact.json")["artifact_sha256"]
     models = registry.read_all(steps.params.models)
-    model = models.get(steps.name, Model(steps.name))
+    model = models.get(steps.task, Model(steps.task))
     version = model.of_artifact(artifact)
     if version is None or alias_moves.unfinished(model):
         return False
@@ -108,9 +108,9 @@ def is_done(steps: Steps) -> bool:
 
 def _is_served(steps: Steps, models: Mapping[str, Model], champion: Version) -> bool:
     """True if deploy and release have nothing to do for the champion."""
-    target = routes.read().tasks.get(steps.name, routes.Task()).targets.get("champion")
+    target = routes.read().tasks.get(steps.task, routes.Task()).targets.get("champion")
     return (
-        promotion.plan(models[steps.name], champion, Reason("promote", ())) is None
+        promotion.plan(models[steps.task], champion, Reason("promote", ())) is None
         and is_available(champion, steps.params.deploy, models)
         and not due(steps.params, models)
         and target is not None
@@ -122,7 +122,7 @@ def _is_on_trial(steps: Steps, models: Mapping[str, Model], version: Version) ->
     """True if deploy and release have nothing to do for a version with an open canary: it and the champion answer, and
     share the traffic as the registry says. The reconciler decides the rest.
     """
-    model, task = models[steps.name], routes.read().tasks.get(steps.name, routes.Task())
+    model, task = models[steps.task], routes.read().tasks.get(steps.task, routes.Task())
     routed, aliases = {alias: target.version for alias, target in task.targets.items()}, model.aliases
     return (
         [other.version for other in model.versions.values() if other.canary] == [version.version]

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from flows import pipeline, prefect_server
+from flows import prefect_server
+from flows.retrain_outcome import make
 from tasks import params as settings
 from tasks import stage as edge
 from tasks.errors import AnnealError, NotPromoted
 from tasks.records import database
 from tasks.records.database import CommandState, RetrainingState
 from tasks.retrain import gather, show_decisions, store
+from tasks.retrain.collect import collect
 from tasks.retrain.decide import should_retrain
 from tasks.retrain.facts import RetrainOutcome
-from tasks.retrain.harvest import harvest
 from tasks.serve import routes
-from tasks.steps.report import summary
 from tasks.versions import tracking
 
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ def carry_out(
     """Harvest, run the pipeline, and close the retraining with its outcome."""
     outcome = RetrainOutcome(RetrainingState.FAILED, "failed: it was stopped")
     try:
-        say(f"{task}: {harvest(engine, params, task, time.time()).words()}")
-        pipeline.run(task)
-        outcome = outcome_of(task, champion)
+        outcome = make(task, collect(engine, params, task, say), champion, say)
     except NotPromoted as refusal:
         outcome = RetrainOutcome(RetrainingState.REFUSED, f"refused by the gate: {'; '.join(refusal.reasons)}.")
     except AnnealError as error:
@@ -178,21 +176,6 @@ def carry_out(
     finally:
         store.close_retraining(engine, number, outcome, time.time())
     return outcome
-
-
-def outcome_of(task: str, champion: str | None) -> RetrainOutcome:
-    """Return the outcome of a pipeline that ended well; `champion` is the version before it."""
-    run = summary.read(task)
-    registry = run["registry"]
-    assert registry is not None  # a successful run has registered its version
-    version = f"version {registry['version']}"
-    if run["gate"]["held_back"]:
-        return RetrainOutcome(RetrainingState.HELD_BACK, f"held back: {version} was rolled back before")
-    if registry["version"] == champion:
-        return RetrainOutcome(RetrainingState.UNCHANGED, f"nothing new: {version} stays")
-    if "champion" in registry["aliases"]:
-        return RetrainOutcome(RetrainingState.PROMOTED, f"promoted: {version}")
-    return RetrainOutcome(RetrainingState.CANARY, f"canary: {version}")
 
 
 @contextmanager

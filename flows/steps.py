@@ -15,7 +15,7 @@ from tasks.dataset import answered
 from tasks.errors import AnnealError
 from tasks.files import read_json, sha256, write_json
 from tasks.formats.answer import format_in
-from tasks.params import Params
+from tasks.params import Params, lineage
 from tasks.records import decisions
 from tasks.records.decisions import Decision
 from tasks.serve.reconcile import canaries, gateway, step
@@ -35,7 +35,7 @@ class Steps:
     """One run's steps on one model, and its results. Each step returns True if it did something."""
 
     def __init__(self, params: Params, model: str) -> None:
-        self.params, self.name = params, model
+        self.params, self.name, self.task = params, model, params.task(model)
         self.model = params.models[model]
         self.weights = paths.weights(self.model.parent)
         self.adapter, self.reports = paths.adapter(model), paths.reports(model)
@@ -59,12 +59,13 @@ class Steps:
 
     def gate(self) -> bool:
         """Compare the model with its parent and the champion."""
-        self.verdict = gate_verdict(self.name, self.model, self.weights, self.reports, self.adapter)
+        older = [paths.weights(row) for row in lineage(self.params, self.name)[2:]]
+        self.verdict = gate_verdict(self.task, self.model, self.weights, self.reports, self.adapter, older)
         return True
 
     def register(self) -> bool:
         """Register this artifact with its origin, unless the registry has it."""
-        known = registry.read(self.name).of_artifact(read_json(self.adapter / "artifact.json")["artifact_sha256"])
+        known = registry.read(self.task).of_artifact(read_json(self.adapter / "artifact.json")["artifact_sha256"])
         tags = self.tags(known)
         if known is None or any(known.tags.get(key) != value for key, value in tags.items()):
             self.version = self._registered(tags, known)
@@ -93,7 +94,7 @@ class Steps:
             f"{who}_{name}": value for who in contestants.with_figures(metrics) for name, value in metrics[who].items()
         }
         if known is not None:
-            return promotion.register(self.name, self.adapter, self.evaluation, tags, flat)
+            return promotion.register(self.task, self.adapter, self.evaluation, tags, flat)
         from tasks.monitor.reference import write_reference
 
         answers = contestants.folders(self.reports)[contestants.TUNED]
@@ -102,14 +103,15 @@ class Steps:
             shutil.copytree(self.evaluation, measured)
             shutil.copy(answers / answered.FILE, measured)
             write_reference(
-                paths.prepared(self.model.dataset),
+                paths.prepared(self.params.models[self.task].dataset),  # all that the chain of models has read
                 answers,
                 self.model.evaluate.labels,
                 self.params.monitor.reference_rows,
                 reference,
             )
-            version = promotion.register(self.name, self.adapter, measured, tags, flat, reference)
-        decisions.note(Decision(self.name, "gate", tags["gate"], self.verdict.reasons, {"version": version.version}))
+            version = promotion.register(self.task, self.adapter, measured, tags, flat, reference)
+        facts = {"version": version.version, "model": self.name}
+        decisions.note(Decision(self.task, "gate", tags["gate"], self.verdict.reasons, facts))
         return version
 
     def deploy(self) -> bool:
@@ -119,7 +121,7 @@ class Steps:
         if is_available(version, params.deploy, models):
             return False
         self._regroup(models)  # a canary compares versions that are served alike
-        with alias_moves.held(self.name, params.models) as now:
+        with alias_moves.held(self.task, params.models) as now:
             promotion.challenge(now, version.version)
         deploy(version, self.weights, params, now.models)
         return True
@@ -135,7 +137,7 @@ class Steps:
     def _released(self) -> bool | None:
         """Return whether anything was done; None if it depends on a gateway that is starting or failed to start."""
         version, release, presence = self.registered, self.params.release, None
-        with alias_moves.held(self.name, self.params.models) as now:
+        with alias_moves.held(self.task, self.params.models) as now:
             if canaries.needs_traffic(now.model, version.version, release):
                 presence = gateway.presence(self.params.gateway)
                 if presence in (Presence.STARTING, Presence.FAILED):

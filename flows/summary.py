@@ -52,7 +52,8 @@ class Progress:
 
 def summarise(params: Params, name: str, progress: Progress) -> Summary:
     """Return the summary of a run on the model `name`."""
-    reports, model = paths.reports(name), registry.read(name) if progress.version else Model(name)
+    reports, task = paths.reports(name), params.task(name)
+    model = registry.read(task) if progress.version else Model(task)
     version = model.version(progress.version.version) if progress.version else None
     evaluation = _evaluation(params, name, reports)
     checks = [CheckFacts(held=check.held, words=check.words) for check in progress.verdict.checks]
@@ -69,7 +70,7 @@ def summarise(params: Params, name: str, progress: Progress) -> Summary:
         registry=_registered(model, version) if version else None,
         is_on_trial=version is not None and bool(version.canary),
         release=list(progress.released),
-        endpoint=_endpoint(name, version.version if version else ""),
+        endpoint=_endpoint(name, task, version.version if version else ""),
         where=_where(params, name),
     )
 
@@ -118,7 +119,7 @@ def _where(params: Params, name: str) -> dict[str, str]:
     """Return the places where a person looks next."""
     dataset, address = params.main_dataset(name), gateway.address(params.gateway)
     served = {
-        "gateway": f"{address}/v1 and {address}/tasks/{name} (`make key NAME=…`)",
+        "gateway": f"{address}/v1 and {address}/tasks/{params.task(name)} (`make key NAME=…`)",
         "dashboard": f"{address}/dashboard",
     }
     mlflow = tracking.redacted(tracking.tracking_uri())
@@ -133,11 +134,11 @@ def _where(params: Params, name: str) -> dict[str, str]:
     }
 
 
-def _endpoint(name: str, version: str) -> Endpoint | None:
-    """Return where `version` of `name` answers (or else the champion), with a command to try it; None if neither
-    does.
+def _endpoint(name: str, task: str, version: str) -> Endpoint | None:
+    """Return where `version` of `task` (or else the champion) answers, with a command to try it on a row that the
+    model `name` was evaluated on; None if neither does.
     """
-    targets = routes.read().tasks.get(name, routes.Task()).targets
+    targets = routes.read().tasks.get(task, routes.Task()).targets
     target = next((target for target in targets.values() if target.version == version), targets.get("champion"))
     if target is None:
         return None

@@ -1,6 +1,6 @@
 """Checks of the rows of params.yaml that are made of others: mixes, and datasets with something added to each row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,10 @@ def check(params: "Params") -> None:
     for name, row in params.rubrics.items():
         _check_name(params, "rubric", name)
         check_data(params, f"rubrics.{name}.dataset", row.dataset, params.built)
+    for name, retest in params.retests.items():
+        _check_name(params, "retest", name)
+        check_data(params, f"retests.{name}.dataset", retest.dataset, params.built)
+        check_data(params, f"retests.{name}.tested_on", retest.tested_on, params.built)
     _check_samples(params)
 
 
@@ -41,7 +45,7 @@ def check_data(params: "Params", key: str, name: str, more: Iterable[str] = ()) 
 
 def _check_name(params: "Params", what: str, name: str) -> None:
     tables = (params.datasets, params.models, params.bases, params.mixes, params.cascades, params.rubrics)
-    if sum(name in table for table in (*tables, params.samples, params.rankings)) > 1:
+    if sum(name in table for table in (*tables, params.retests, params.samples, params.rankings)) > 1:
         raise ParamsError(f"params.yaml: `{name}` is both a {what} and another row; give one of them another name.")
 
 
@@ -111,6 +115,7 @@ def check_cycles(params: "Params") -> None:
         **{name: [model.parent, model.dataset] for name, model in params.models.items()},
         **{name: [dataset] for name, dataset in params.built.items()},
         **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
+        **{name: [row.dataset, row.tested_on] for name, row in params.retests.items()},
         **{name: [mix.dataset, mix.other] for name, mix in params.mixes.items()},
         **{name: [row.dataset, row.model] for name, row in params.samples.items()},
         **{name: [row.samples] for name, row in params.rankings.items()},
@@ -124,6 +129,28 @@ def check_cycles(params: "Params") -> None:
             f"params.yaml: these rows build on each other in a cycle: {ring}; "
             f"{'predict the labels with another classifier' if {*error.args[1]} & {*params.cascades} else 'break it'}."
         ) from None
+
+
+def check_released(params: "Params", name: str, ancestors: Sequence[str]) -> None:
+    """Raise ParamsError if the model `name` is released as one that is not among its `ancestors`, or that is tested
+    otherwise: their versions take turns, and gate and canary compare them on the same questions.
+    """
+    task = params.models[name].released_as
+    if task is None:
+        return
+    key = f"params.yaml: models.{name}.released_as is '{task}'"
+    if task not in params.models:
+        raise ParamsError(f"{key}, which is not a row of models{suggestion(task, params.models)}")
+    if params.models[task].released_as:
+        raise ParamsError(f"{key}, which is released as {params.models[task].released_as} itself; write that.")
+    if task not in ancestors:
+        raise ParamsError(f"{key}, which it does not build on; make {task} its parent.")
+    ours, theirs = ((params.main_dataset(row), params.labeller(row)) for row in (name, task))
+    if ours != theirs:
+        raise ParamsError(
+            f"{key}, which is tested on other rows; give it a row of retests as its dataset, with `tested_on: "
+            f"{params.models[task].dataset}`."
+        )
 
 
 def _problem_of_shares(params: "Params", name: str, mix: Mix) -> str:

@@ -25,6 +25,7 @@ from tasks.stages.predict.params import Predict
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.rows import Templates
 from tasks.stages.probe import Probe
+from tasks.stages.retest import Retest
 from tasks.stages.rubric import RubricRow
 from tasks.stages.sample import Sample
 from tasks.stages.train.params import Train
@@ -56,6 +57,11 @@ class Model(Section):
 
     parent: str
     dataset: str
+    released_as: Name | None = Field(
+        default=None,
+        description="row of models that it builds on, and as whose versions it is registered, compared, served and "
+        "retrained; by default itself",
+    )
     train: Train
     predict: Predict
     probe: Probe = Probe()
@@ -74,6 +80,7 @@ class Params(Section):
     rubrics: dict[Name, RubricRow] = Field(default={})
     samples: dict[Name, Sample] = Field(default={})
     rankings: dict[Name, Annotated[Ranking, KindIn("tasks.rankings")]] = Field(default={})
+    retests: dict[Name, Retest] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -85,24 +92,42 @@ class Params(Section):
 
     @property
     def built(self) -> dict[str, str]:
-        """{row: the dataset whose rows it adds something to}: of every table but `mixes`."""
+        """{row: the dataset whose rows it adds something to, or whose test rows it has}: of every table but `mixes`."""
         tables = (self.cascades, self.rubrics)
-        return {name: row.dataset for table in tables for name, row in table.items()}
+        of_dataset = {name: row.dataset for table in tables for name, row in table.items()}
+        return of_dataset | {name: row.tested_on for name, row in self.retests.items()}
 
     def sources(self, data: str) -> list[str]:
         """Return the rows of `datasets` that `data` (one of them, or made of them) is made of; the rows of the first
         one are held out.
         """
         if data in self.built:
-            return self.sources(self.built[data])
+            learnt = self.sources(self.retests[data].dataset) if data in self.retests else []
+            return list(dict.fromkeys([*self.sources(self.built[data]), *learnt]))
         if data not in self.mixes:
             return [data]
         mix = self.mixes[data]
         return list(dict.fromkeys([*self.sources(mix.dataset), *self.sources(mix.other)]))
 
+    def learnt(self, data: str) -> list[str]:
+        """Return those of the `sources` of `data` whose rows are trained on."""
+        if data in self.retests:
+            return self.learnt(self.retests[data].dataset)
+        return self.learnt(self.built[data]) if data in self.built else self.sources(data)
+
     def main_dataset(self, model: str) -> str:
         """Return the row of `datasets` that `model` is measured on and takes its templates from."""
         return self.sources(self.models[model].dataset)[0]
+
+    def task(self, model: str) -> str:
+        """Return the name under which versions of `model` are registered and served."""
+        return self.models[model].released_as or model
+
+    def predicted_columns(self, model: str) -> tuple[str, ...]:
+        """Return the columns of the answers of `model` that its labeller predicts."""
+        labeller = self.labeller(model)
+        prepare = self.datasets[self.main_dataset(labeller)].prepare if labeller else None
+        return tuple(getattr(prepare, "labels", ()))
 
     def labeller(self, model: str) -> str | None:
         """Return the row of `models` that predicts the beginning of the answers of `model`; None if none does."""
@@ -159,6 +184,8 @@ def check_rows(params: Params) -> None:
                 "base as parent."
             )
     derived.check_cycles(params)
+    for name in params.models:
+        derived.check_released(params, name, lineage(params, name)[1:])
 
 
 def lineage(params: Params, name: str) -> list[str]:

@@ -12,9 +12,10 @@ INTERCHANGEABLE = {"chat", "text"}  # in a mix, an objective for one also takes 
 
 def problems(params: Params, name: str) -> Iterator[str]:
     """Yield a sentence for each dataset of the model `name` whose rows its objective does not accept."""
-    model, main = params.models[name], params.main_dataset(name)
+    model = params.models[name]
+    main = params.learnt(model.dataset)[0]
     objective, eats = model.train.objective, objectives.of(model.train.objective).eats
-    for dataset in params.sources(model.dataset):
+    for dataset in params.learnt(model.dataset):
         prepare = params.datasets[dataset].prepare
         makes = shapes.of(prepare).makes
         if makes in eats or (dataset != main and makes in INTERCHANGEABLE and eats & INTERCHANGEABLE):

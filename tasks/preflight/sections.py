@@ -30,7 +30,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-COMBINED = ("mixes", "cascades", "rubrics")  # tables of rows made of datasets
+COMBINED = ("mixes", "cascades", "rubrics", "retests")  # tables of rows made of datasets
 TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
 
 
@@ -109,7 +109,11 @@ def _main(name: str, combined: Mapping[object, object]) -> str:
     """Return the row of `datasets` that a mix or a cascade, possibly nested, is measured on; else `name` itself."""
     for _ in combined:  # mixes are not nested deeper, unless in a cycle
         row = combined.get(name)
-        name = str(row.get("dataset")) if isinstance(row, Mapping) else name
+        name = (
+            str(row.get("tested_on") if "tested_on" in row else row.get("dataset"))
+            if isinstance(row, Mapping)
+            else name
+        )
     return name
 
 

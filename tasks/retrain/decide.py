@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tasks.retrain.chain import too_few
 from tasks.retrain.facts import HOUR, WEEK, Figure, RetrainFacts
 from tasks.retrain.params import Retrain
 
-BY_HAND, CRON, DRIFT, QUALITY, LABELS, DATA = "by hand", "cron", "drift", "quality", "labels", "data"
+BY_HAND, CRON, DRIFT, QUALITY, LABELS = "by hand", "cron", "drift", "quality", "labels"
+RATINGS, DATA = "ratings", "data"
 # The bound is tested at every check: with hourly ones, sufficient quality is called too low within a year with a
 # probability of 1 %.
 ALPHA = 1e-6
@@ -99,6 +101,16 @@ def _labels(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str
     return False, f"{facts.labelled} new labelled rows, {params.min_labelled} would start one{unused}"
 
 
+def _ratings(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
+    if not facts.learns_ratings:
+        return False, ""
+    words = f"{facts.rated_since} new ratings ({facts.good} good and {facts.bad} bad in all)"
+    if facts.rated_since < params.min_ratings:
+        return False, f"{words}, {params.min_ratings} would start one"
+    why = too_few(params, facts.good, facts.bad)
+    return (False, f"{words}, but {why}") if why else (True, f"there are {words}")
+
+
 def _data(params: Retrain, facts: RetrainFacts, now: float) -> tuple[bool, str]:
     known = {facts.data_known, *(past.data for past in facts.past[:1] if past.is_judged)} - {None}
     if facts.data is None or not known:
@@ -120,7 +132,15 @@ def _with_labels(params: Retrain, facts: RetrainFacts, why: str) -> tuple[bool, 
     return True, f"{why}, and there are {facts.labelled} new labelled rows to learn from"
 
 
-TRIGGERS = {BY_HAND: _by_hand, CRON: _cron, DRIFT: _drift, QUALITY: _quality, LABELS: _labels, DATA: _data}
+TRIGGERS = {
+    BY_HAND: _by_hand,
+    CRON: _cron,
+    DRIFT: _drift,
+    QUALITY: _quality,
+    LABELS: _labels,
+    RATINGS: _ratings,
+    DATA: _data,
+}
 
 
 def _nothing_new(trigger: str, params: Retrain, facts: RetrainFacts) -> str:

@@ -56,6 +56,10 @@ class RetrainFacts:
     figures: dict[str, Figure] = field(default_factory=dict)  # of the newest check of the champion
     labelled: int = 0
     labelled_since: int = 0
+    good: int = 0  # answers rated good, and
+    bad: int = 0  # bad, by thumbs; all of them, and
+    rated_since: int = 0  # those rated after the last retraining that was judged
+    learns_ratings: bool = False  # whether a model that is released as this task learns from ratings
     useless: int = 0
     why_useless: str = ""
     data: str | None = None  # hash of the source as it is

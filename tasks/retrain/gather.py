@@ -10,10 +10,11 @@ from tasks.dialogues.messages import Kind, kind_of
 from tasks.files import read_json, sha256
 from tasks.formats.answer import format_of
 from tasks.params import Params
-from tasks.retrain import lineage, store
+from tasks.retrain import chain, lineage, store
 from tasks.retrain.facts import RetrainFacts
 from tasks.retrain.invert import no_rows_of
 from tasks.retrain.pause import is_paused
+from tasks.retrain.thumbs import rated
 from tasks.serve import routes
 from tasks.stages.ingest import Ingest, source_files, version
 from tasks.stages.prepare.rows import Templates
@@ -47,7 +48,7 @@ def gather(
     since = sum(at > past[0].started_at for at in new.values()) if past else len(new)
     unjudged = past and not past[0].is_judged
     return replace(
-        facts,
+        _with_ratings(engine, params, facts),
         canary=routed.canary if "challenger" in routed.targets else "off",
         labelled=len(new),
         labelled_since=since,
@@ -57,6 +58,16 @@ def gather(
         data_known=past[0].data_known if unjudged else last_ingested(dataset),
         watched_since=store.watched_since(engine, task),
     )
+
+
+def _with_ratings(engine: Engine, params: Params, facts: RetrainFacts) -> RetrainFacts:
+    """Return `facts` with what people rated, if a model learns from that."""
+    if not chain.learns_ratings(params, facts.task):
+        return facts
+    thumbs = [each.thumb for each in rated(engine, facts.task).values() if each.is_agreed]
+    judged_at = next((each.started_at for each in facts.past if each.is_judged), 0.0)
+    good, since = sum(each.thumb > 0 for each in thumbs), sum(each.at > judged_at for each in thumbs)
+    return replace(facts, good=good, bad=len(thumbs) - good, rated_since=since, learns_ratings=True)
 
 
 def labelled(engine: Engine, task: str, dataset: str, form: Templates) -> dict[str, float]:

@@ -2,13 +2,10 @@
 records.
 """
 
-import csv
-import io
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -16,14 +13,16 @@ from typing import cast
 from sqlalchemy import Engine
 
 from tasks.errors import AnnealError
-from tasks.files import sha256, write_json, write_jsonl, write_text
+from tasks.files import sha256, write_json, write_jsonl
 from tasks.formats.answer import TEXT, AnswerFormat, format_of
 from tasks.formats.span_answer import SpanAnswer
 from tasks.params import Dataset, Params
-from tasks.retrain import contexts, lineage, store
+from tasks.retrain import contexts, lineage, preferences, store
+from tasks.retrain.asked import TemplatesOf
 from tasks.retrain.invert import columns_of_input, no_rows_of, why_no_columns
+from tasks.retrain.preferences import Pairs
 from tasks.retrain.sift import Candidate, Rules, Sifted, sift
-from tasks.section import Section
+from tasks.retrain.source_rows import stored_row, write_rows
 from tasks.stages.ingest import format_for_new_rows, read, with_columns
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.labels import asked_columns
@@ -43,24 +42,26 @@ class Harvest:
     waiting: int = 0
     skipped: int = 0
     why: str = ""  # the most common reason to skip a row
+    pairs: Pairs = field(default_factory=Pairs, compare=False)  # that the rows taken make
 
     def words(self) -> str:
         """Return the result as one clause."""
         numbers = (self.taken, self.quarantined, self.waiting, self.skipped)
-        parts = dict(zip(("harvested", *GROUPS[1:]), numbers, strict=True))
+        parts = dict(zip(("harvested", *lineage.GROUPS[1:]), numbers, strict=True))
         counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "harvested")
         return f"{counts} (most often: {self.why})" if self.why else counts
 
 
 Rows = list[dict[str, str]]
-GROUPS = ("taken", "quarantined", "waiting", "skipped")
 
 
-def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
-    """Write the corrections of `task` since the last harvest as a new file of its dataset.
+def harvest(engine: Engine, params: Params, task: str, now: float, templates_of: TemplatesOf | None = None) -> Harvest:
+    """Write the corrections of `task` since the last harvest as a new file of its dataset, and the pairs that they make
+    as one of its folder of pairs.
 
-    The data file is written before the lineage, and its ids name the requests, so that a harvest interrupted between
-    the two takes no correction twice.
+    The pairs come first, then the data file, whose ids name the requests, and the lineage last, so that a harvest
+    interrupted in between takes no correction twice and loses no pair. `templates_of` a version: by default the
+    dataset's.
     """
     name = params.main_dataset(task)
     dataset = params.datasets[name]
@@ -84,7 +85,35 @@ def harvest(engine: Engine, params: Params, task: str, now: float) -> Harvest:
     known = [Candidate(row["id"], None, 0.0, row, "") for row in rows]
     sifted = sift(*_with_questions(candidates, known, dataset.templates), rules)
     sifted.skipped += skipped
-    return _write(sifted, dataset, name, task, source, now)
+    pairs = _pairs(sifted, new, dataset, params, task, templates_of)
+    return _write(sifted, pairs, dataset, name, task, source, now)
+
+
+def _pairs(
+    sifted: Sifted,
+    new: list[store.Correction],
+    dataset: Dataset,
+    params: Params,
+    task: str,
+    templates_of: TemplatesOf | None,
+) -> Pairs:
+    """Return the pairs that the rows taken make; none if the task's answers are not written by a model."""
+    if shapes.of(dataset.prepare).makes != "chat":
+        return Pairs()
+    rows = {candidate.request: candidate.row for candidate in sifted.taken}
+    corrections = [each for each in store.newest_by_request(new).values() if each.request_id in rows]
+    return preferences.pairs_of(
+        sorted(corrections, key=lambda each: (each.requested_at, each.request_id)),
+        rows,
+        format_of(dataset.templates["answer"]),
+        params.predicted_columns(task),
+        templates_of or (lambda version: dataset.templates),
+        [pair for pair in _known_pairs(task) if pair.request not in rows],  # of an interrupted harvest: made again
+    )
+
+
+def _known_pairs(task: str) -> list[preferences.Pair]:
+    return [preferences.of_stored(row) for row in lineage.stored_rows(lineage.pairs_folder(task))]
 
 
 def _as_corrected(rows: Rows, dataset: Dataset) -> Rows:
@@ -187,8 +216,8 @@ def _with_questions(
     return first, second
 
 
-def _write(sifted: Sifted, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:
-    """Write the quarantine first, then the data, and the lineage last."""
+def _write(sifted: Sifted, pairs: Pairs, dataset: Dataset, name: str, task: str, source: Path, now: float) -> Harvest:
+    """Write the quarantine first, then the pairs and the data, and the lineage last."""
     number = f"{lineage.next_number(name, source):04}"
     home = lineage.folder(name)
     aside = [
@@ -197,53 +226,18 @@ def _write(sifted: Sifted, dataset: Dataset, name: str, task: str, source: Path,
     ]
     if aside:
         write_jsonl(home / f"quarantine-{number}.jsonl", aside)
+    preferred = preferences.write(pairs, lineage.pairs_folder(task) / f"harvested-{number}.jsonl")
     file = source / f"harvested-{number}.{format_for_new_rows(dataset.ingest, source)}" if sifted.taken else None
     if file:
         columns = [column for column in dataset.ingest.columns or () if column != "id"]
         of_json = dataset.ingest.json_columns if file.suffix in (".json", ".jsonl") else []
-        write_rows(file, [_stored(candidate, columns, of_json, dataset.prepare) for candidate in sifted.taken])
-    kept = {kind: [_without_texts(candidate) for candidate in getattr(sifted, kind)] for kind in GROUPS}
+        write_rows(file, [stored_row(candidate, columns, of_json, dataset.prepare) for candidate in sifted.taken])
+    kept = {kind: [lineage.entry(candidate) for candidate in getattr(sifted, kind)] for kind in lineage.GROUPS}
     written = {"file": str(file) if file else None, "sha256": sha256(file) if file else None}
     if any(kept[kind] for kind in lineage.DONE):
-        about = {"task": task, "dataset": name, "at": now, **written}
+        about = {"task": task, "dataset": name, "at": now, **written, "pairs": preferred}
         write_json(home / f"harvested-{number}.json", about | kept)
     reasons = Counter(reason for candidate in sifted.skipped for reason in candidate.reasons[:1])
     why = reasons.most_common(1)[0][0] if reasons else ""
-    taken, quarantined, waiting, skipped = (len(kept[kind]) for kind in GROUPS)
-    return Harvest(written["file"], taken, quarantined, waiting, skipped, why)
-
-
-def _without_texts(candidate: Candidate) -> dict[str, object]:
-    """Return where a row came from, without its texts."""
-    about = {
-        "request": candidate.request,
-        "key": candidate.key,
-        "version": candidate.version,
-        "template": candidate.template,
-        "requested_at": candidate.requested_at,
-        "corrected_at": candidate.corrected_at,
-    }
-    return about | ({"reasons": list(candidate.reasons)} if candidate.reasons else {})
-
-
-def _stored(
-    candidate: Candidate, columns: Sequence[str], of_json: Sequence[str], prepare: Section
-) -> dict[str, object]:
-    """Return a row as a file of the source stores it; the columns `of_json` are parsed JSON."""
-    source_row = shapes.of(prepare).source_row(candidate.row, prepare) or {}
-    cells = {column: source_row.get(column, "") for column in columns}
-    values = {column: json.loads(cells[column] or "null") for column in of_json}
-    return {"id": f"feedback-{candidate.request}", **cells, **values}
-
-
-def write_rows(file: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write rows with equal columns to `file`: as CSV or TSV by its name, else as JSON lines."""
-    if file.suffix not in (".csv", ".tsv"):
-        return write_jsonl(file, rows)
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(
-        table, list(rows[0]), delimiter="\t" if file.suffix == ".tsv" else ",", quoting=csv.QUOTE_ALL
-    )
-    writer.writeheader()
-    writer.writerows(rows)
-    return write_text(file, table.getvalue())
+    taken, quarantined, waiting, skipped = (len(kept[kind]) for kind in lineage.GROUPS)
+    return Harvest(written["file"], taken, quarantined, waiting, skipped, why, pairs)

@@ -33,6 +33,18 @@ class Retrain(Section):
             description="new labelled rows needed before drift or low quality starts a retraining",
         ),
     ] = 30
+    min_pairs: Annotated[
+        int, Field(ge=2, le=10_000_000, description="pairs of answers before a model that learns from them is trained")
+    ] = 50
+    min_ratings: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000_000,
+            description="good ratings, and as many bad ones, before a model that learns from them is trained; as many "
+            "new ones start a retraining",
+        ),
+    ] = 50
     cooldown: Annotated[float, Field(ge=0, le=8760, description="hours between the starts of two retrainings")] = 24
     max_runs_per_week: Annotated[int, Field(ge=1, le=1000, description="retrainings of one model")] = 3
     max_hours_per_week: Annotated[

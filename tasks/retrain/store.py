@@ -41,6 +41,7 @@ class Correction:
     input: Input | None
     path: str | None = None
     finish_reason: str | None = None
+    output: str | None = None
 
 
 def corrections(engine: Engine, task: str) -> list[Correction]:
@@ -50,7 +51,7 @@ def corrections(engine: Engine, task: str) -> list[Correction]:
     query = select(
         feedback.c.request_id, feedback.c.id, feedback.c.at, feedback.c.key_id, feedback.c.correction,
         requests.c.at.label("requested_at"), requests.c.version, requests.c.template_sha256, requests.c.input,
-        requests.c.path, requests.c.finish_reason,
+        requests.c.path, requests.c.finish_reason, requests.c.output,
     )  # fmt: skip
     query = (
         query.join(requests, requests.c.id == feedback.c.request_id)

@@ -20,6 +20,7 @@ from tasks.formats.answer import example_in, format_in
 from tasks.models import labeller
 from tasks.params import Model
 from tasks.section import suggestion
+from tasks.serve import state
 from tasks.stages.evaluate import measures
 from tasks.stages.evaluate.measures.measure import Measure
 from tasks.stages.evaluate.predictions import Prediction, read
@@ -28,17 +29,24 @@ from tasks.steps.gate import GateCheck, GateVerdict, Rivals, gate
 from tasks.versions import registry
 
 
-def gate_verdict(name: str, model: Model, weights: Path, reports: Path, adapter: Path) -> GateVerdict:
-    """The gate's verdict on the model whose evaluation is in its `reports`, against parent and champion."""
+def gate_verdict(
+    task: str, model: Model, weights: Path, reports: Path, adapter: Path, older: Sequence[Path] = ()
+) -> GateVerdict:
+    """The gate's verdict on the model whose evaluation is in its `reports`, against parent and champion of the `task`.
+
+    It was trained on `weights`, and these on the `older` ones, down to a base.
+    """
     tuned, parent = (answered.read(contestants.folders(reports)[who]) for who in (TUNED, PARENT))
     check_pairs(tuned, parent)
     table, measure, readable = _measures(model, read_json(adapter / "format.json"), reports)
-    champion = registry.read(name).at("champion")
+    champion = registry.read(task).at("champion")
     artifact = read_json(adapter / "artifact.json")["artifact_sha256"]
     rival: Sequence[Prediction] | None = None
     if champion is not None and champion.artifact != artifact:
         try:
-            rival = readable(_champions_answers(champion, tuned, model.predict, weights, adapter, reports / "champion"))
+            rival = readable(
+                _champions_answers(champion, tuned, model.predict, [weights, *older], adapter, reports / "champion")
+            )
             if not measure.is_measurable(rival):
                 raise Incomparable(f"its answers lack what {measure.name} is computed from")
         except Incomparable as reason:
@@ -80,7 +88,12 @@ class Incomparable(Exception):
 
 
 def _champions_answers(
-    champion: registry.Version, tuned: list[Answered], params: Predict, weights: Path, adapter: Path, cache: Path
+    champion: registry.Version,
+    tuned: list[Answered],
+    params: Predict,
+    ancestors: Sequence[Path],
+    adapter: Path,
+    cache: Path,
 ) -> list[Answered]:
     """The champion's answers to the rows of `tuned`: from its own evaluation, an earlier gate, or newly generated.
 
@@ -94,11 +107,7 @@ def _champions_answers(
     if (cache / champion.artifact).exists():
         known |= _by_question(answered.read(cache))
     if missing := [row for question, row in _by_question(rows).items() if question not in known]:
-        if (
-            read_json(its_adapter / "artifact.json")["base_sha256"]
-            != read_json(weights / "source.json")["weights_sha256"]
-        ):
-            raise Incomparable(f"it was trained on other weights than those in {weights}")
+        weights = _weights_of(its_adapter, ancestors)
         from tasks.inference.engine.trained import of_trained
         from tasks.weights.tuned import answer
 
@@ -115,6 +124,15 @@ def _champions_answers(
             write_jsonl(folder / answered.FILE, in_order)
             (folder / champion.artifact).touch()
     return in_order
+
+
+def _weights_of(its_adapter: Path, ancestors: Sequence[Path]) -> Path:
+    """The weights that the champion was trained on: an ancestor of this model, or the copy that is served."""
+    base = read_json(its_adapter / "artifact.json")["base_sha256"]
+    for folder in (*ancestors, state.base_folder(base)):
+        if (folder / "source.json").exists() and read_json(folder / "source.json").get("weights_sha256") == base:
+            return folder
+    raise Incomparable(f"it was trained on other weights than those in {ancestors[0]}")
 
 
 def _in_champions_words(tuned: list[Answered], its_adapter: Path, adapter: Path) -> list[Answered]:

@@ -29,6 +29,11 @@ class Gate(Section):
         default=None,
         description="measure of the paired tests; by default that of the first column, or perplexity",
     )
+    parent: Literal["better", "not_worse"] = Field(
+        default="better",
+        description="what must be shown of it and its parent on `compare_on`; not_worse (by `max_drop`) where a "
+        "parent that is good at the task learns what that measure does not see, such as a preference",
+    )
     alpha: Annotated[float, Field(gt=0, lt=0.5, description="significance level of the paired tests")] = 0.05
     max_drop: Annotated[
         float,
@@ -106,11 +111,15 @@ def gate(
     excused = [_excused(opponent) for opponent in rivals.opponents if opponent.is_excused]
     compared = [opponent for opponent in rivals.opponents if not opponent.is_excused]
     checks = [check for opponent in compared for check in _beats(params, opponent)]
-    checks += [*_minimums(params, measures, metrics["tuned"]), _beats_parent(params, rivals, metrics["parent"])]
+    checks += _minimums(params, measures, metrics["tuned"])
+    if params.parent == "better":
+        checks.append(_beats_parent(params, rivals, metrics["parent"]))
+    else:
+        checks.append(_not_worse(params, rivals, rivals.parent, "its parent"))
     if rivals.champion is None:
         checks.append(GateCheck(True, "there is no other champion to compare with"))
     else:
-        checks.append(_not_worse(params, rivals, rivals.champion))
+        checks.append(_not_worse(params, rivals, rivals.champion, "the champion"))
     checks += excused
     return GateVerdict(all(check.held for check in checks), tuple(checks))
 
@@ -171,18 +180,16 @@ def _beats_parent(params: Gate, rivals: Rivals, parent: Mapping[str, float]) -> 
     return GateCheck(held, words + ("; the parent gives no valid answer, so this says little" if says_little else ""))
 
 
-def _not_worse(params: Gate, rivals: Rivals, champion: Rows) -> GateCheck:
+def _not_worse(params: Gate, rivals: Rivals, theirs: Rows, who: str) -> GateCheck:
     name = rivals.measure.name
-    if not are_comparable(rivals.measure, rivals.tuned, champion):
-        words = (
-            f"{name} is counted over other tokens than the champion's; set gate.compare_on to a measure of the answers"
-        )
-        return GateCheck(False, f"cannot be compared with the champion: {words}")
-    result, loss = compare(rivals.measure, rivals.tuned, champion), compare(rivals.measure, champion, rivals.tuned)
-    allowed = params.max_drop * (abs(rivals.measure.value(champion)) if rivals.measure.has_own_unit else 1)
+    if not are_comparable(rivals.measure, rivals.tuned, theirs):
+        words = f"{name} is counted over other tokens than {who}'s; set gate.compare_on to a measure of the answers"
+        return GateCheck(False, f"cannot be compared with {who}: {words}")
+    result, loss = compare(rivals.measure, rivals.tuned, theirs), compare(rivals.measure, theirs, rivals.tuned)
+    allowed = params.max_drop * (abs(rivals.measure.value(theirs)) if rivals.measure.has_own_unit else 1)
     held = -result.difference <= allowed and loss.p >= params.alpha
     figures = (
         f"{result.figures} (difference {result.difference:+.3f}, allowed -{allowed:.3g}; {loss.test} p of "
         f"a loss = {loss.p:.2g})"
     )
-    return GateCheck(held, f"{'not worse' if held else 'worse'} than the champion on {name}: {figures}")
+    return GateCheck(held, f"{'not worse' if held else 'worse'} than {who} on {name}: {figures}")

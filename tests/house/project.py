@@ -73,6 +73,7 @@ def params_of(root: Path) -> dict:
     more = {
         "mixes": {"mixed": {"dataset": first, "other": first}},
         "rubrics": {"scored": {"dataset": first, "rewards": [{"kind": "valid"}]}},
+        "retests": {"retested": {"dataset": first, "tested_on": first}},
         "samples": {"sampled": {"model": model, "dataset": first, "split": "train"}},
         "rankings": {
             "ranked": {"samples": "sampled", "kind": "rubric", "by": f"data/prepared/{first}"},

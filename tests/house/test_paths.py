@@ -15,6 +15,7 @@ WHERE = {
     "prepare": (paths.prepared,),
     "mix": (paths.prepared,),
     "cascade": (paths.prepared,),
+    "retest": (paths.prepared,),
     "package": (paths.weights, paths.adapter, paths.card),
 }
 FOLDERS = r"(models|reports|model_cards|data/(raw|validated|prepared|expectations))"

@@ -15,6 +15,7 @@ SECTIONS = {
     "mix": "mixes.{row}",
     "cascade": "cascades.{row}",
     "rubric": "rubrics.{row}",
+    "retest": "retests.{row}",
     "sample": "samples.{row}",
     "rank": "rankings.{row}",
     "base": "bases.{row}",  # a row of bases is one section: a base has nothing but where it comes from

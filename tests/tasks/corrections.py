@@ -83,6 +83,8 @@ def ask(
     task: str = "triage",
     thumb: int | None = None,
     path: str | None = None,
+    output: str | None = "{}",
+    finish_reason: str | None = None,
 ) -> None:
     """A request and, where there is one, what a person said about its answer."""
     with engine.begin() as connection:
@@ -95,7 +97,8 @@ def ask(
                     task=task,
                     status=200,
                     input=given,
-                    output="{}",
+                    output=output,
+                    finish_reason=finish_reason,
                     version="3",
                     template_sha256="t",
                     path=path,

@@ -1,0 +1,119 @@
+"""A retest trains on the rows of one dataset and tests on those of another, with its templates and its classifier; a
+model that is released as another one builds on it and is tested alike.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.dataset.rows import Prepared
+from tasks.errors import AnnealError, ParamsError
+from tasks.files import read_json, read_jsonl, write_json, write_jsonl
+from tasks.params import Params
+from tasks.preflight import objective_fits
+from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.retest import Retest, retest
+from tests import tiny
+from tests.tasks.own_params import VALUE, changed
+
+ROW = {"dataset": "pairs", "tested_on": "toys"}
+
+
+def as_pairs(rows: list[Prepared]) -> list[Prepared]:
+    """What the shape `preference` makes of rows that were asked like the toy's."""
+    return [
+        {
+            "id": f"pair-{row['id']}",
+            "messages": row["messages"],
+            "answer": row["answer"],
+            "rejected": "no",
+            "row": {"id": f"pair-{row['id']}", "question": row["messages"][-1]["content"], "answer": row["answer"]},
+        }
+        for row in rows
+    ]
+
+
+def pairs(folder: Path, **rows: list[Prepared]) -> Path:
+    """A prepared dataset of pairs."""
+    for name in ("train", "validation", "test"):
+        write_jsonl(folder / f"{name}.jsonl", as_pairs(rows.get(name, [])))
+    write_jsonl(folder / "dropped.jsonl", [{"id": "x", "reason": "blank"}])
+    write_json(folder / "format.json", {"system": None, "user": "{{ question }}", "answer": "{{ answer }}"})
+    return folder
+
+
+def made(place: Path, learnt: Path, similarity: float = 1.0) -> tuple[Path, dict]:
+    """The retest of `learnt` on the toy dataset in `place`, and its counts."""
+    toys = tiny.write_prepared(place / "toys", 16)
+    (toys / "labeller").mkdir()
+    (toys / "labeller/labeller.json").write_text("{}")
+    row = Retest(**ROW, contamination_similarity=similarity)
+    retest(row, learnt, toys, place / "out", place / "retest.json")
+    return place / "out", read_json(place / "retest.json")
+
+
+def test_what_is_learnt_is_of_one_dataset_and_what_is_asked_of_the_other(tmp_path: Path) -> None:
+    rows = tiny.prepared_rows(60, 9)
+    learnt = pairs(tmp_path / "pairs", train=rows[:6], validation=rows[6:])
+    folder, counts = made(tmp_path, learnt)
+    assert counts == {"train": 6, "validation": 3, "test": 8, "train_too_like_test": 0, "validation_too_like_test": 0}
+    for name in ("train.jsonl", "validation.jsonl", "dropped.jsonl"):
+        assert (folder / name).read_bytes() == (learnt / name).read_bytes()
+    for name in ("test.jsonl", "format.json", "labeller/labeller.json"):
+        assert (folder / name).read_bytes() == (tmp_path / "toys" / name).read_bytes()
+
+
+def test_a_row_that_asks_what_is_tested_is_left_out_whatever_the_template_says(tmp_path: Path) -> None:
+    test = tiny.prepared_rows(20, 8)
+    asked = [format_row({**test[0]["row"], "id": "same", "size": test[0]["row"]["size"].upper()}, tiny.PREPARE)]
+    rows = tiny.prepared_rows(60, 9)
+    learnt = pairs(tmp_path / "pairs", train=[*asked, *rows[:5]], validation=rows[6:])
+    folder, counts = made(tmp_path, learnt)
+    assert counts["train_too_like_test"] == 1 and len(read_jsonl(folder / "train.jsonl")) == 5
+
+
+def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
+    test = tiny.prepared_rows(20, 8)
+    learnt = pairs(tmp_path / "pairs", train=test[:4], validation=tiny.prepared_rows(60, 2))
+    with pytest.raises(AnnealError, match="no row of pairs is left for train: it has too few, or they are too similar"):
+        made(tmp_path, learnt)
+
+
+PREFERENCE = {"ingest": {"source": "pairs"}, "validate": {}, "prepare": {"shape": "preference"}}
+
+
+def released(dataset: str = "retested", parent: str = "mine", task: str = "mine", **more: object) -> Params:
+    """The small project, with a model that learns from pairs and is released as `task`."""
+    row = {**VALUE["models"]["mine"], "parent": parent, "dataset": dataset, "released_as": task}
+    row["train"] = {"objective": {"kind": "dpo"}, "tuner": {"kind": "lora"}}
+    return changed(
+        datasets__pairs=PREFERENCE,
+        retests__retested={"dataset": "pairs", "tested_on": "tickets"},
+        models__preferred=row,
+        **more,
+    )
+
+
+def test_versions_of_a_model_that_is_released_as_another_have_its_name() -> None:
+    params = released()
+    assert [params.task(name) for name in ("mine", "preferred")] == ["mine", "mine"]
+    assert params.sources("retested") == ["tickets", "pairs"] and params.learnt("retested") == ["pairs"]
+    assert params.main_dataset("preferred") == "tickets"
+    assert not list(objective_fits.problems(params, "preferred"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "mien"}, "is 'mien', which is not a row of models; did you mean `mine`?"),
+        ({"parent": "tiny"}, "is 'mine', which it does not build on; make mine its parent."),
+        ({"dataset": "pairs"}, "is tested on other rows; give it a row of retests as its dataset, with `tested_on: "),
+        ({"models__mine__released_as": "preferred"}, "models.mine.released_as is 'preferred', which is released as"),
+    ],
+)
+def test_a_model_that_cannot_take_turns_with_the_one_it_is_released_as_is_refused(
+    changes: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ParamsError) as stopped:
+        released(**changes)
+    assert words in str(stopped.value)
