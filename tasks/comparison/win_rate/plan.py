@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tasks import objectives, paths
 from tasks.comparison.win_rate import datasets
-from tasks.comparison.win_rate.judges import rubric
+from tasks.comparison.win_rate.judges import reward, rubric
 from tasks.comparison.win_rate.judges.chosen import Choose, Chosen, Request
 from tasks.comparison.win_rate.match import Match
 from tasks.comparison.win_rate.players import Player
@@ -12,7 +12,7 @@ from tasks.errors import ParamsError
 from tasks.params import Params, lineage, model_of
 from tasks.section import suggestion
 
-JUDGES: Mapping[str, Choose] = {"rubric": rubric.choose}
+JUDGES: Mapping[str, Choose] = {"rubric": rubric.choose, "reward": reward.choose}
 
 
 def completed(params: Params, request: Request) -> Request:
@@ -29,6 +29,8 @@ def completed(params: Params, request: Request) -> Request:
         )
     if request.by not in JUDGES:
         raise ParamsError(f"BY={request.by} is not a kind of judge{suggestion(request.by, JUDGES)}")
+    if request.rows is not None and request.rows < 1:
+        raise ParamsError(f"ROWS={request.rows}: a win rate is of at least one prompt.")
     for name in (request.model, request.against):
         if name in params.models and objectives.of(params.models[name].train.objective).head not in objectives.WRITES:
             raise ParamsError(

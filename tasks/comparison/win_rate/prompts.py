@@ -40,7 +40,10 @@ def held_out(prepared: Path, trained_on: Iterable[Path], most: int | None) -> Pr
         for row in read_jsonl(folder / name)
     }
     new = [row for row in every if folded(prompt(row)) not in known]
-    once = list({folded(prompt(row)): row for row in reversed(new)}.values())[::-1]
+    firsts = dict[str, Prepared]()
+    for row in new:
+        firsts.setdefault(folded(prompt(row)), row)
+    once = list(firsts.values())
     if not once:
         raise AnnealError(
             f"all {len(every)} test rows of {prepared} were trained on by one of the two models or those it was "

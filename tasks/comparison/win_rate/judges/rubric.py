@@ -13,6 +13,7 @@ from tasks.comparison.win_rate.judges.scored import by_scores
 from tasks.dataset.rows import Prepared
 from tasks.errors import ParamsError
 from tasks.files import sha256
+from tasks.preflight.rubrics import problems_of
 from tasks.section import suggestion
 
 if TYPE_CHECKING:
@@ -52,5 +53,7 @@ def choose(params: "Params", request: Request) -> Chosen:
         raise ParamsError(f"BY=rubric: there are several rubrics; name one (WITH={known[0]}): {', '.join(known)}.")
     if name not in known:
         raise ParamsError(f"WITH={name}: params.yaml has no such rubric{suggestion(name, known)}")
+    for problem in problems_of(params, name, params.rubrics[name]) if name in params.rubrics else ():
+        raise ParamsError(f"params.yaml: {problem}")
     judge = RubricJudge(paths.prepared(name))
     return Chosen(f"rubric-{name}", judge, [datasets.stage_of(params, name)], judge.made_of)
