@@ -16,7 +16,7 @@ from tasks.files import sha256
 from tasks.section import suggestion
 
 if TYPE_CHECKING:
-    from tasks.dialogues.dialogue_reader import DialogueReader
+    from tasks.models.dialogue_reader import DialogueReader
     from tasks.models.reward import RewardModel
     from tasks.params import Params
 
