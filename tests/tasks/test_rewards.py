@@ -77,6 +77,23 @@ def test_terms_are_whole_words_in_any_case() -> None:
     assert scores(written(reply="fine"), "terms", need="none", **terms) == 1
 
 
+def test_overlap_counts_words_and_numbers_that_the_question_has_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROW, "messages", [{"role": "user", "content": "My Lantern, order B7, flickers. The lantern!"}])
+    taken_up = {"enough": 2, "column": "reply"}
+    assert scores(written(reply="A lantern, lantern, LANTERN."), "overlap", **taken_up) == 0.5
+    assert scores(written(reply="The lantern of b7 is ours."), "overlap", **taken_up) == 1
+    assert (
+        scores(written(reply="The lanterns of mine."), "overlap", **taken_up) == 0
+    )  # neither another word nor a short one
+    assert scores("lantern b7", "overlap", **taken_up) == 0
+
+
+def test_likeness_is_1_for_the_right_answer_and_falls_with_every_change() -> None:
+    like = [scores(written(reply=reply), "likeness", column="reply") for reply in ("no", "nor", "yes", "")]
+    assert like[0] == 1 and like[1] < 1 and like[2] == like[3] == 0
+    assert scores("no", "likeness", column="reply") == 0
+
+
 VALUE = {
     "dataset": "toys",
     "rewards": [
