@@ -4,12 +4,16 @@ turns at the end, one after the other, which no dialogue has.
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 
 from tasks.dataset.rows import Message, Row
 
 COLUMN = "better"  # of the answer: which of the answers is
 PAIR = ("first", "second")  # the places of two answers
+FIGURES = ("scores", "spreads")  # of an answer, beside the place
+MOST = 64  # answers to one prompt
+EXAMPLE = "choice"  # the kind of such examples
 ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
@@ -51,3 +55,17 @@ def _hash(text: str) -> bytes:
 def better(row: Row) -> str:
     """The place of the better answer of a prepared choice."""
     return str(json.loads(row["answer"])[COLUMN])
+
+
+def figures(text: str) -> dict[str, list[float]]:
+    """The `scores` of a written answer, and the `spreads` of an ensemble; empty where it has none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    kept = {name: value[name] for name in FIGURES if isinstance(value, dict) and isinstance(value.get(name), list)}
+    return kept if all(_is_number(entry) for entries in kept.values() for entry in entries) else {}
+
+
+def _is_number(entry: object) -> bool:
+    return isinstance(entry, int | float) and math.isfinite(entry)

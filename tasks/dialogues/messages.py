@@ -15,6 +15,7 @@ from tasks.texts.clean import clean
 TEXT_PARTS = ("text", "refusal", "input_text", "output_text")  # the types of a part that holds text
 # paths, as the records have them
 CHAT, COMPLETIONS, TASKS, CLASSIFY = "/v1/chat/completions", "/v1/completions", "/tasks/{task}", "/classify"
+RANK = "/rank"
 TOOL_REASONS = ("tool_calls", "function_call")  # finish_reason of an answer that calls a tool
 LIMITS = ("max_tokens", "max_completion_tokens")
 # settings that make another answer of the same question, and values that do not

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.dialogues import choices
 from tasks.dialogues.special import USUAL, SpecialTexts, of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_json
@@ -27,7 +28,7 @@ class Contract:
 
     system: str | None  # None: no system message
     user: str
-    inputs: tuple[str, ...]  # columns of the template, in its order
+    inputs: tuple[str, ...]  # columns of the template, in its order; of a choice, then both answers
     form: AnswerFormat
     classes: Classes = field(default_factory=dict)  # label column: the values it may have
     template_sha256: str | None = None
@@ -91,7 +92,7 @@ class Contract:
         A text for several columns is split: its first line (without `Subject:`) is the first column, the rest the last;
         a single line is both.
         """
-        values = self._columns_of(value) if isinstance(value, str) else value
+        values = self._columns_of(value) if isinstance(value, str) and self.example != choices.EXAMPLE else value
         needed = ", ".join(self.inputs)
         if not isinstance(values, Mapping) or not all(isinstance(value, str) for value in values.values()):
             raise AnnealError(f"`input` must be an object of texts: {needed}.")
@@ -131,7 +132,9 @@ class Contract:
 
     def messages(self, row: Mapping[str, str]) -> list[dict[str, str]]:
         """The messages about `row`, exactly as in training."""
-        return template.messages(self.system, self.user, row)
+        answers = choices.PAIR if self.example == choices.EXAMPLE else ()
+        prompt = template.messages(self.system, self.user, row)
+        return [*prompt, *({"role": "assistant", "content": row[place]} for place in answers)]
 
 
 def load(folder: Path) -> Contract:
@@ -149,4 +152,5 @@ def load(folder: Path) -> Contract:
     classes = {label: frozenset(values) for label, values in labels.items() if values and label in form.columns}
     sha256 = read_json(artifact).get("template_sha256") if artifact.exists() else None
     special, example, context = of_folder(folder), answer.example_in(spec), spec.get("context")
-    return Contract(system, user, template.columns(user), form, classes, sha256, special, example, context)
+    inputs = (*template.columns(user), *(choices.PAIR if example == choices.EXAMPLE else ()))
+    return Contract(system, user, inputs, form, classes, sha256, special, example, context)

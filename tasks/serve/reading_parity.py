@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tasks.dataset.rows import Answered
+from tasks.dialogues import choices
 from tasks.dialogues.special import SpecialTexts
 from tasks.errors import AnnealError
 from tasks.formats.spans import probability_in
@@ -105,7 +106,20 @@ def _difference(model: str, row: Answered, text: str, probabilities: Probabiliti
             f"{model} {does} row {row['id']} differently than in the evaluation ({text[:80]}); the deployment is "
             "refused."
         )
+    _refuse_other_scores(model, row, text)
     return 0.0 if expected is None else _greatest(model, row, expected, probabilities)
+
+
+def _refuse_other_scores(model: str, row: Answered, text: str) -> None:
+    """Raise AnnealError where an answer of a reward model has other scores: probabilities show only differences."""
+    expected, answer = choices.figures(row["text"]), choices.figures(text)
+    for name, values in expected.items():
+        pairs = zip(values, answer.get(name, []), strict=False)
+        if len(answer.get(name, [])) != len(values) or not all(abs(a - b) <= TOLERANCE for a, b in pairs):
+            raise AnnealError(
+                f"{model} gives row {row['id']} the {name} {answer.get(name)}, {values} in the evaluation; the "
+                "deployment is refused."
+            )
 
 
 def _greatest(model: str, row: Answered, expected: Probabilities, probabilities: Probabilities) -> float:

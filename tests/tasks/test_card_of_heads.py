@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 from tasks import kinds
@@ -107,3 +108,28 @@ def test_the_code_in_the_card_of_what_tells_numbers_says_them(tmp_path: Path, mo
     told_ = regress.predict(tuned.load(base, folder), reader, [reader.encode("big a red apple")])[0]["text"]
     printed = dict(line.split() for line in run(card, folder, monkeypatch))
     assert {column: float(value) for column, value in printed.items()} == pytest.approx(json.loads(told_), rel=1e-4)
+
+
+@pytest.mark.parametrize("is_encoder", [True, False])
+def test_the_code_in_the_card_of_a_reward_model_says_its_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_encoder: bool
+) -> None:
+    from tasks import tuners
+    from tasks.models.reward import Rewarder
+    from tasks.objectives import reward
+    from tasks.weights import tuned
+
+    base = (encoders if is_encoder else tiny).make_base(tmp_path / "base")
+    settings, params = kinds.load("tasks.tuners", "full").Params(kind="full"), reward.Params(kind="reward", ensemble=2)
+    body = tuners.of(settings).attach(settings, reward.parent(base, {"dtype": torch.float32}))
+    model = reward.with_head(params, body, reward.processor(params, base, []))
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    tuners.save(settings, body, base, folder)
+    reward.save_head(model, folder)
+    card = card_of(folder, base)
+    assert card.data.pipeline_tag == "text-classification" and "with each of 2 heads" in card.text
+    question = {"id": "", "messages": [{"role": "user", "content": "A question."}], "answer": "", "row": {}}
+    (said,) = Rewarder(tuned.load(base, folder), tuned.tokenizer(base, folder)).score([question], ["An answer."])
+    (line,) = run(card, folder, monkeypatch)
+    assert [float(number) for number in line.split()] == pytest.approx([said.mean, said.spread], abs=1e-4)

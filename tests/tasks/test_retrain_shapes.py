@@ -79,7 +79,12 @@ def test_a_correction_becomes_a_row_of_the_shape(
 PAIR = {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}
 
 
-NO_ROWS = {"preference": PAIR, "rated": {"prompt": "Tea?", "answer": "Yes.", "rating": "true"}, "text": {"text": "T"}}
+NO_ROWS = {
+    "preference": PAIR,
+    "choice": PAIR,
+    "rated": {"prompt": "Tea?", "answer": "Yes.", "rating": "true"},
+    "text": {"text": "T"},
+}
 
 
 def corrected_in_vain(shape: str) -> Params:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from tasks.serve import routes
 from tasks.serve.dashboard import page
 from tasks.serve.dashboard.settings import DashboardSettings
-from tasks.serve.gateway import classify, feedback, keys, openai, record, task
+from tasks.serve.gateway import classify, feedback, keys, openai, rank, record, task
 from tasks.serve.gateway.errors import Refusal, of_http
 from tasks.serve.gateway.request import new_id
 from tasks.serve.gateway.state import running, state_of
@@ -46,7 +46,7 @@ def create_app(
     app = FastAPI(
         title="Anneal", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for router in (openai.router, classify.router, task.router, feedback.router, page.router):
+    for router in (openai.router, classify.router, rank.router, task.router, feedback.router, page.router):
         app.include_router(router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/ready", ready, methods=["GET"])

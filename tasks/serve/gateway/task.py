@@ -5,6 +5,7 @@ from email.message import Message
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from tasks.dialogues import choices
 from tasks.dialogues.messages import TASKS
 from tasks.errors import AnnealError
 from tasks.formats.contract import Contract
@@ -111,4 +112,6 @@ def _result(model_request: ModelRequest, contract: Contract, answered: Answered,
         result |= {} if reply.probabilities is None else {"probabilities": reply.probabilities}
     elif valid:
         result["result"] = spans.result(contract, content, reply.text, probability)
+    if valid and contract.example == choices.EXAMPLE:
+        result |= choices.figures(reply.text)
     return result if valid else {**result, "text": reply.text}

@@ -148,7 +148,7 @@ async def _label(request: Request, worker: Worker, served: ReadingModel, complet
     if served.sees:
         example = await _image(request, served, completion)
     else:
-        example = labelling.text_of_chat(completion, served.objective.head)
+        example = labelling.example_of_chat(completion, served.objective.head)
     predictions = await _predictions(request, worker, served, [example])
     if predictions is None:
         return Response(status_code=CLIENT_LEFT)

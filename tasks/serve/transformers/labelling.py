@@ -1,10 +1,12 @@
 """Requests to a model that predicts, by /classify or as a chat, and the reply in vLLM's form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.dataset.rows import Message
+from tasks.dialogues import choices
 from tasks.dialogues.messages import text_of
 from tasks.formats import spans
 from tasks.objectives import Head
@@ -16,6 +18,7 @@ from tasks.texts import images
 from tasks.texts.images import NotAnImageError
 
 IMAGE_USAGE = "/tasks/{model} with an image, or a chat of one message with one image_url, a data: URL."
+ROLES = ("system", "user", "assistant")
 MOST = 1024  # texts of one request
 DOES: dict[Head, str] = {
     "classes": "predicts classes",
@@ -79,19 +82,41 @@ def image_of_chat(request: CompletionRequest) -> bytes:
         raise bad(f"The image {error}.", "messages", "invalid_image") from None
 
 
-def text_of_chat(request: CompletionRequest, head: Head) -> str:
-    """The text in a chat with a model under `head`; Refusal 400 for more than one message, and for a schema of the
-    client's own.
+def example_of_chat(request: CompletionRequest, head: Head) -> str | list[Message]:
+    """What a model under `head` reads of a chat: its text, or the messages of a choice; Refusal 400 for what it does
+    not read, and for a schema of the client's own.
     """
     if request.messages is None:
-        does, route = DOES[head], "/classify, " if head == "classes" else ""
-        ways = f"{route}/tasks/{request.model.partition('@')[0]}, or send a chat of one message"
+        does, route = DOES[head], "/classify, " if head == "classes" else "/rank, " if head == "scalar" else ""
+        last = "that ends with answers" if head == "scalar" else "of one message"
+        ways = f"{route}/tasks/{request.model.partition('@')[0]}, or send a chat {last}"
         raise bad(f"This model {does} and does not generate text: use {ways}.", "prompt")
     if schema(request) not in (None, True):
         raise bad("This model answers with its predictions as JSON, and supports no other schema.", "response_format")
-    if len(request.messages) != 1 or request.messages[0].get("role") != "user":
+    return _choice(request.messages) if head == "scalar" else _text(request.messages, head)
+
+
+def _choice(messages: Sequence[Mapping[str, object]]) -> list[Message]:
+    turns: list[Message] = []
+    for place, message in enumerate(messages):
+        text, role = text_of(message.get("content")), message.get("role")
+        if text is None or role not in ROLES:
+            raise bad(f"messages[{place}] must be a text by one of these: {', '.join(ROLES)}.", f"messages[{place}]")
+        turns.append({"role": str(role), "content": text})
+    prompt, answers = choices.split(turns)
+    if not prompt or not 1 <= len(answers) <= choices.MOST:
+        raise bad(
+            f"This model scores answers: send a prompt, then 1 to {choices.MOST} answers to it, each a message by the "
+            "assistant.",
+            "messages",
+        )
+    return turns
+
+
+def _text(messages: Sequence[Mapping[str, object]], head: Head) -> str:
+    if len(messages) != 1 or messages[0].get("role") != "user":
         raise bad("This model reads one text: send one message, by the user.", "messages")
-    text = text_of(request.messages[0].get("content"))
+    text = text_of(messages[0].get("content"))
     if not text:
         raise bad("messages[0] must have a text as its content.", "messages[0]")
     if head == "spans" and not all(map(str.strip, spans.split_question(text))):

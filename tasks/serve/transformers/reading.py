@@ -7,13 +7,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from tasks.dataset.rows import Probabilities
+from tasks.dataset.rows import Message, Probabilities
+from tasks.errors import AnnealError
 from tasks.serve.gateway.errors import bad
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tasks.dataset.encoded import Processor
+    from tasks.models.dialogue_reader import DialogueReader
     from tasks.models.encoder import Reader
     from tasks.models.vision import ImageReader
     from tasks.objectives import Predictor
@@ -61,8 +63,10 @@ class ReadingModel:
         taken = [self.waiting.popleft() for _ in range(min(MOST_TEXTS, len(self.waiting)))]
         running = [entry for entry in taken if entry[1].set_running_or_notify_cancel()]
         try:
-            read = [(self.tokens(text), future) for text, future in running]
-            short = [(tokens, future) for tokens, future in read if not self._refused(tokens, future)]
+            read = [(self._tokens_or_refusal(text, future), future) for text, future in running]
+            short = [
+                (tokens, future) for tokens, future in read if tokens is not None and not self._refused(tokens, future)
+            ]
             for group in batches([len(tokens) for tokens, _ in short]):
                 predictions = self.predict([short[place][0] for place in group])
                 for place, prediction in zip(group, predictions, strict=True):
@@ -73,13 +77,29 @@ class ReadingModel:
                 if not future.done():
                     future.set_exception(error)
 
+    def _tokens_or_refusal(self, text: str | Sized, future: "Future[Prediction]") -> Sized | None:
+        try:
+            return self.tokens(text)
+        except AnnealError as error:  # the chat template refuses the messages
+            future.set_exception(bad(str(error)[:200], "messages"))
+            return None
+
     def tokens(self, text: str | Sized) -> Sized:
-        """`text` encoded as in evaluation, its special texts restored if they were broken up; its length is that of its
-        tokens. An image has been decoded already.
+        """`text`, or the messages of a choice, encoded as in evaluation, special texts restored if they were broken up;
+        its length is that of its tokens. An image has been decoded already.
         """
+        if isinstance(text, list):
+            return self._choice(text)
         if not isinstance(text, str):
             return text
         return self.objective.of_text(self.reader, cast("Reader", self.reader).special.original(text))
+
+    def _choice(self, messages: Sequence[Message]) -> Sized:
+        reader = cast("DialogueReader", self.reader)
+        turns: list[Message] = [
+            {"role": turn["role"], "content": reader.special.original(turn["content"])} for turn in messages
+        ]
+        return reader.choice({"id": "", "messages": turns, "answer": "", "row": {}})
 
     def predict(self, encoded: Sequence[Sized]) -> list[Prediction]:
         """Predictions for encoded texts, in one forward pass."""

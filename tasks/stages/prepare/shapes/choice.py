@@ -70,12 +70,8 @@ def columns(params: Params) -> tuple[str, ...]:
 
 
 def source_row(row: Mapping[str, str], params: Params) -> dict[str, str] | None:
-    """The prompt, and the answers by which one a person preferred."""
-    better = row.get(choices.COLUMN)
-    if better not in choices.PAIR or not all(place in row for place in choices.PAIR):
-        return None
-    other = next(place for place in choices.PAIR if place != better)
-    return {params.prompt: row[dialogue.QUESTION], params.chosen: row[better], params.rejected: row[other]}
+    """None: a record keeps the last question only, and a choice may have more turns before its answers."""
+    return None
 
 
 def recognise(rows: Sequence[Row]) -> dict[str, object] | None:
