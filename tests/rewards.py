@@ -33,6 +33,11 @@ def rows(first: int, count: int, **more: str) -> list[dict]:
     return [dict(choice.example({**row, **more}, PARAMS)) for row in pairs(first, count)]
 
 
+def joined(prompt: list[dict], answers: list[str]) -> list[dict]:
+    """The messages of a choice between `answers`."""
+    return [*prompt, *({"role": "assistant", "content": answer} for answer in answers)]
+
+
 def write_prepared(folder: Path, n: int, held_out: int = 16) -> Path:
     """Write `folder/` like data/prepared/<dataset>."""
     splits = {"train": rows(0, n), "validation": rows(n, held_out), "test": rows(n + held_out, held_out)}

@@ -5,9 +5,8 @@ turns at the end, one after the other, which no dialogue has.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-
-from tasks.dataset.rows import Message, Row
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, TypeVar
 
 COLUMN = "better"  # of the answer: which of the answers is
 PAIR = ("first", "second")  # the places of two answers
@@ -27,17 +26,21 @@ def _ordinal(number: int) -> str:
     return f"{number}{'th' if is_regular else ENDINGS.get(number % 10, 'th')}"
 
 
-def split(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
+class Turn(TypedDict):
+    """What is needed of a message."""
+
+    role: str
+    content: str
+
+
+M = TypeVar("M", bound=Turn)
+
+
+def split(messages: Sequence[M]) -> tuple[list[M], list[str]]:
     """(the prompt, the answers to it) of the messages of a choice."""
     count = next((i for i, turn in enumerate(reversed(messages)) if turn["role"] != "assistant"), len(messages))
     end = len(messages) - count
     return list(messages[:end]), [turn["content"] for turn in messages[end:]]
-
-
-def joined(prompt: Sequence[Message], answers: Sequence[str]) -> list[Message]:
-    """The messages of a choice between `answers`."""
-    turns: list[Message] = [{"role": "assistant", "content": answer} for answer in answers]
-    return [*prompt, *turns]
 
 
 def in_order(question: str, better: str, other: str) -> tuple[tuple[str, str], str]:
@@ -52,9 +55,9 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def better(row: Row) -> str:
+def better(row: Mapping[str, object]) -> str:
     """The place of the better answer of a prepared choice."""
-    return str(json.loads(row["answer"])[COLUMN])
+    return str(json.loads(str(row["answer"]))[COLUMN])
 
 
 def figures(text: str) -> dict[str, list[float]]:

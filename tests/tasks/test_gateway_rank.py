@@ -11,6 +11,7 @@ import pytest
 
 from tasks.dialogues import choices
 from tasks.files import write_json
+from tests import rewards
 from tests.stub_vllm import Stub
 from tests.tasks.gateway import RunningGateway, refused, running_gateway, with_canary
 
@@ -59,8 +60,8 @@ def test_answers_are_ranked_in_one_request_by_one_version(gateway: RunningGatewa
     assert response.headers["x-request-id"] == answer["request_id"] == row["id"]
     assert (row["path"], row["version"], row["valid"]) == ("/rank", answer["version"], None)
     asked = [SYSTEM, {"role": "user", "content": "Tea?"}]
-    assert row["input"] == {"messages": choices.joined(asked, body["answers"])} and json.loads(row["output"])["scores"]
-    assert gateway.stub.bodies[-1]["messages"] == choices.joined(asked, body["answers"])
+    assert row["input"] == {"messages": rewards.joined(asked, body["answers"])} and json.loads(row["output"])["scores"]
+    assert gateway.stub.bodies[-1]["messages"] == rewards.joined(asked, body["answers"])
 
 
 def test_two_answers_to_a_question_are_the_task_and_may_be_corrected(gateway: RunningGateway) -> None:
@@ -88,10 +89,10 @@ def test_a_dialogue_is_read_as_it_is_and_an_answer_alone_is_scored(gateway: Runn
     ]
     answer = gateway.client().post("/rank", json={"model": "triage", "prompt": turns, "answers": ["Here."]}).json()
     assert (answer["order"], answer["scores"], answer["probabilities"]) == ([0], [0.5], [1.0])
-    assert gateway.stub.bodies[-1]["messages"] == choices.joined([SYSTEM, *turns], ["Here."])
+    assert gateway.stub.bodies[-1]["messages"] == rewards.joined([SYSTEM, *turns], ["Here."])
     own = [{"role": "system", "content": "Be brief."}, *turns]
     gateway.client().post("/rank", json={"model": "triage", "prompt": own, "answers": ["Here."]})
-    assert gateway.stub.bodies[-1]["messages"] == choices.joined(own, ["Here."])
+    assert gateway.stub.bodies[-1]["messages"] == rewards.joined(own, ["Here."])
 
 
 @pytest.mark.parametrize(

@@ -66,14 +66,14 @@ def test_it_passes_the_parity_check_and_other_scores_do_not(url: str, made: Simp
 def test_any_number_of_answers_is_scored_at_once_as_each_alone(url: str, made: SimpleNamespace) -> None:
     prompt, answers = choices.split(made.rows[0]["messages"])
     many = [*answers, "Under the bed.", "", answers[0]]
-    choice = ask(url, choices.joined(prompt, many)).json()["choices"][0]
+    choice = ask(url, rewards.joined(prompt, many)).json()["choices"][0]
     told = json.loads(choice["message"]["content"])
     assert told["scores"][0] == pytest.approx(told["scores"][4], abs=1e-5)
     shares = choice["probabilities"]["better"]
     assert list(shares) == ["first", "second", "third", "4th", "5th"] and sum(shares.values()) == pytest.approx(1)
     assert told["better"] == max(shares, key=shares.__getitem__) or shares["first"] == shares["5th"]
     for place, answer in enumerate(many):
-        alone = json.loads(ask(url, choices.joined(prompt, [answer])).json()["choices"][0]["message"]["content"])
+        alone = json.loads(ask(url, rewards.joined(prompt, [answer])).json()["choices"][0]["message"]["content"])
         assert alone["better"] == "first"
         assert alone["scores"] == pytest.approx([told["scores"][place]], abs=2e-5)
         assert alone["spreads"] == pytest.approx([told["spreads"][place]], abs=2e-5)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.dataset.rows import Example, Prepared
+from tasks.dataset.rows import Example, Message, Prepared
 from tasks.dialogues import choices
 from tasks.formats.numbers import number, problem
 from tasks.stages.prepare import dialogue
@@ -43,13 +43,17 @@ def example(raw: Mapping[str, str], params: Params) -> Prepared:
     columns = dict(zip(choices.PAIR, answers, strict=True))
     row: Prepared = {
         "id": preferred["id"],
-        "messages": choices.joined(preferred["messages"], answers),
+        "messages": [*preferred["messages"], *(_turn(answer) for answer in answers)],
         "answer": json.dumps({choices.COLUMN: place}),
         "row": {"id": preferred["id"], dialogue.QUESTION: question, **columns, choices.COLUMN: place},
     }
     if not is_blank(text := raw.get(params.margin, "")):
         row["margin"] = _margin(text, params.margin)
     return row
+
+
+def _turn(answer: str) -> Message:
+    return {"role": "assistant", "content": answer}
 
 
 def _margin(text: str, column: str) -> float:
