@@ -17,7 +17,7 @@ ACRONYMS = {  # of measures, as papers write them
     "_bleu": " BLEU",
     "_chrf": " chrF",
 }
-SHARES = ("valid", "accuracy", "exact_match", "f1", "labels_right")
+SHARES = ("valid", "accuracy", "exact_match", "f1", "labels_right", "refusal_recall", "over_refusal", "refusal_balance")
 
 
 def is_share(name: str) -> bool:

@@ -8,6 +8,7 @@ from tasks.params import Params, load, model_of, needed
 from tasks.preflight import (
     cascades,
     columns,
+    declines,
     layers,
     measures,
     objective_fits,
@@ -100,7 +101,9 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from sources.problems(name, params.datasets[name])
     for name in data:
         yield from columns.problems(name, params.datasets[name])
-    yield from _run_checks(params, rows, objective_fits.problems, cascades.problems, measures.problems, probes.problems)
+    yield from _run_checks(
+        params, rows, objective_fits.problems, cascades.problems, measures.problems, declines.problems, probes.problems
+    )
     yield from _run_checks(params, rows, rubrics.problems)
     for name, row in params.rubrics.items() if datasets else ():
         yield from rubrics.problems_of(params, name, row)

@@ -27,6 +27,9 @@ def problems(params: Params, name: str) -> Iterator[str]:
         "texts": evaluate.texts or [],
         "numbers": evaluate.numbers,
         "tags": evaluate.tags,
+        "declines.column": [evaluate.declines.column] if evaluate.declines and evaluate.declines.column else [],
+        "stated.column": [evaluate.stated.column] if evaluate.stated else [],
+        "stated.about": evaluate.stated.about if evaluate.stated else [],
     }
     for kind, names in kinds.items():
         key = f"models.{name}.evaluate.{kind}"

@@ -41,6 +41,16 @@ def bases(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     }
 
 
+def answered(thing: dict[str, str]) -> dict[str, str]:
+    """The other columns of JSON answers: a reply, whether it declines, and how sure it is."""
+    is_cold = thing["mood"] == "cold"
+    return {
+        "reply": thing["reply"],
+        "declined": "yes" if is_cold else "no",
+        "confidence": "low" if is_cold else "high",
+    }
+
+
 def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     """The recipe in `folder`, with its data there, a tiny base and few steps."""
     file = folder / "params.yaml"
@@ -52,8 +62,8 @@ def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     source, datasets = folder / "rows.jsonl", list(value["datasets"].values())
     if datasets[0]["prepare"]["shape"] == "image":
         source = pictures.write_folders(folder / "photos", 96)
-    elif len(datasets) > 1:
-        write_jsonl(source, [{**raw_rows.table(thing), "reply": thing["reply"]} for thing in tiny.things(0, 96)])
+    elif len(datasets) > 1 or isinstance(datasets[0]["prepare"].get("answer"), list):
+        write_jsonl(source, [{**raw_rows.table(thing), **answered(thing)} for thing in tiny.things(0, 96)])
     else:
         write_jsonl(source, raw_rows.rows(datasets[0]["prepare"]["shape"], 96))
     for dataset in datasets:

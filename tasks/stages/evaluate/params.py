@@ -7,6 +7,31 @@ from pydantic import Field
 from tasks.section import Section
 
 
+class Declines(Section):
+    """How an answer that declines is told from one that does not."""
+
+    column: str = Field(
+        default="", description="column of the answer that says so; by default the answer is a text, and says so itself"
+    )
+    begins_with: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
+        description="an answer declines if it, or its column, begins with one of these words; case does not count"
+    )
+
+
+class Stated(Section):
+    """Where an answer says how sure it is."""
+
+    column: str = Field(description="column of the answer that says how sure the model is")
+    about: list[str] = Field(
+        default=[], description="columns that must be right for the answer to be right; by default evaluate.labels"
+    )
+    values: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default={},
+        description="the probability of being right that each word stands for; without words the column is a number "
+        "from 0 to 1, or a share in per cent",
+    )
+
+
 class Evaluate(Section):
     """Which columns of the answers are measured, and how."""
 
@@ -18,6 +43,8 @@ class Evaluate(Section):
     tags: list[str] = Field(
         default=[], description="answer columns that hold a tag per token, separated by spaces (`B-PER I-PER O`)"
     )
+    declines: Declines | None = Field(default=None, description="rows that a model should decline")
+    stated: Stated | None = Field(default=None, description="how sure answers say that they are")
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="level of the confidence intervals")] = 0.95
     bootstrap_resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0, description="seed of the bootstrap")] = 42

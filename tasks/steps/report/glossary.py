@@ -26,8 +26,10 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "mcc": ("-1 to 1", "agreement with the right class beyond chance (Matthews)"),
     "auroc": ("0 to 1", "how well probabilities put the right class before others; 0.5 is chance"),
     "log_loss": ("nats", "how surprising the right class is, given its probabilities"),
+    "stated_brier": ("0 to 1", "squared error of how sure it says that it is"),
     "brier": ("0 to 2", "squared error of its probabilities"),
     "entity_ece": ("probability", "how far the probabilities of entities are from how often they are right"),
+    "stated_ece": ("probability", "how far the confidence that it states is from how often it is right"),
     "ece": ("probability", "how far its probabilities are from how often it is right"),
     "rmse": ("unit of the column", "typical error, with large errors counting more (root mean square)"),
     "mae": ("unit of the column", "mean error"),
@@ -37,6 +39,9 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "rouge_l": ("0 to 1", "how many words, in order, the text shares with the expected one"),
     "bleu": ("0 to 1", "how many runs of words the text shares with the expected one"),
     "chrf": ("0 to 1", "how many runs of characters the text shares with the expected one"),
+    "refusal_recall": ("share of rows to decline", "how many of the rows that it should decline it declines"),
+    "over_refusal": ("share of rows to answer", "how many of the rows that it should answer it declines"),
+    "refusal_balance": ("0 to 1", "how well it tells what to decline from what to answer; always the same is 0.5"),
     "valid": ("share of rows", "answers in the required form"),
 }
 

@@ -1,7 +1,7 @@
 """The table of measures, by name. A new measure is a file, a row here and a test."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tasks.formats.answer import AnswerFormat, Continuation, Spec, ToolAnswer, format_of
 from tasks.formats.number_answer import NumberAnswer
@@ -21,16 +21,21 @@ from tasks.stages.evaluate.measures.mae import mae
 from tasks.stages.evaluate.measures.mcc import mcc
 from tasks.stages.evaluate.measures.measure import Measure, Rows, named
 from tasks.stages.evaluate.measures.micro_f1 import micro_f1
+from tasks.stages.evaluate.measures.over_refusal import over_refusal
 from tasks.stages.evaluate.measures.pearson import pearson
 from tasks.stages.evaluate.measures.perplexity import perplexity
+from tasks.stages.evaluate.measures.refusal_balance import refusal_balance
+from tasks.stages.evaluate.measures.refusal_recall import refusal_recall
 from tasks.stages.evaluate.measures.rmse import rmse
 from tasks.stages.evaluate.measures.rouge import rouge_l
 from tasks.stages.evaluate.measures.spearman import spearman
+from tasks.stages.evaluate.measures.stated_brier import stated_brier
+from tasks.stages.evaluate.measures.stated_ece import stated_ece
 from tasks.stages.evaluate.measures.text_match import text_match
 from tasks.stages.evaluate.measures.token_f1 import token_f1
 from tasks.stages.evaluate.measures.tool_calls import tool_call_exact_match
 from tasks.stages.evaluate.measures.valid import valid
-from tasks.stages.evaluate.params import Evaluate
+from tasks.stages.evaluate.params import Evaluate, Stated
 from tasks.stages.evaluate.predictions import Prediction
 
 WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
@@ -39,14 +44,19 @@ LABELLED = frozenset({"labelled", "image", "choice"})  # examples whose answers 
 TAGGED = "tagged"  # examples whose answers are entities, each with its probability
 
 
+Of = Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "marks", "text", "short"]
+OfSection = Literal["declines", "stated"]
+
+
 class Row(NamedTuple):
     """A measure of each answer, of each that is written, of each answer where there are no labels or where it may
     be calls, or of each column of a kind; `chances` are of labels that have probabilities, `marks` of tags that do;
-    `short` texts stand in another, so that no measure of long ones says more of them.
+    `short` texts stand in another, so that no measure of long ones says more of them. `declines` and `stated` are of
+    what a section of params.yaml says about the answer.
     """
 
-    of: Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "marks", "text", "short"]
-    measure: Callable[[str], Measure]  # of a column; of an answer it is given none
+    of: Of | OfSection
+    measure: Callable[[Any], Measure]  # of a column, or a section; of an answer it is given an empty text
 
 
 TABLE = (
@@ -74,6 +84,11 @@ TABLE = (
     Row("chances", brier),
     Row("chances", ece),
     Row("chances", auroc),
+    Row("declines", refusal_balance),
+    Row("declines", refusal_recall),
+    Row("declines", over_refusal),
+    Row("stated", stated_brier),
+    Row("stated", stated_ece),
     Row("written", perplexity),
 )
 
@@ -85,7 +100,7 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
     so it is not compared with how the text went on; an answer that is not written has no perplexity.
     """
     goes_on = isinstance(form, Continuation)
-    columns = {
+    columns: dict[str, Sequence[object]] = {
         "answer": [""],
         "written": [""] if example in WRITTEN else [],
         "whole": [] if params.labels or goes_on or example == SPANS or isinstance(form, NumberAnswer) else [""],
@@ -97,6 +112,8 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
         "marks": params.tags if example == TAGGED else [],
         "text": [] if goes_on or example == SPANS else texts(params, form),
         "short": texts(params, form) if example == SPANS else [],
+        "declines": [params.declines] if params.declines else [],
+        "stated": [_about(params, params.stated)] if params.stated else [],
     }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]
     return {measure.name: measure for measure in every}
@@ -121,9 +138,15 @@ def _of_labels(columns: Sequence[str]) -> set[str]:
     return {row.measure(column).name for row in TABLE if row.of in ("label", "chances") for column in columns}
 
 
+def _about(params: Evaluate, stated: Stated) -> Stated:
+    """`stated` with the columns that it is about."""
+    return stated.model_copy(update={"about": stated.about or params.labels})
+
+
 def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
     """The columns of free text: those of params.yaml, or all of the answer that are nothing else."""
-    known = {*params.labels, *params.numbers, *params.tags}
+    said = [section.column for section in (params.declines, params.stated) if section]
+    known = {*params.labels, *params.numbers, *params.tags, *said}
     return [column for column in form.columns if column not in known] if params.texts is None else params.texts
 
 
