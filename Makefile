@@ -9,7 +9,7 @@ unexport PYTHONPATH
 unexport PYTHONHOME
 # Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
 pipeline evaluate promote rollback: MODEL ?= triage
-.PHONY: help setup pipeline evaluate win-rate snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
+.PHONY: help setup pipeline evaluate win-rate judge sheet sheet-in constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -27,6 +27,19 @@ evaluate: setup ## compare a model with every alternative, nearest neighbours an
 win-rate: setup ## how often a model's answers are better than another's, and what else changed (MODEL=mine AGAINST=triage BY=rubric WITH=name ON=dataset ROWS=50)
 	@$(PY) -m flows.win_rate $(or $(MODEL),$(error name a model: make win-rate MODEL=mine AGAINST=triage)) $(or $(AGAINST),$(error name the other: AGAINST=triage)) \
 	  $(if $(BY),--by $(BY)) $(if $(WITH),--with $(WITH)) $(if $(ON),--on $(ON)) $(if $(ROWS),--rows $(ROWS))
+
+judge: setup ## have a judge (ANNEAL_JUDGE_URL) compare sampled answers (RANKING=mine)
+	@$(PY) -m flows.judge judge $(or $(RANKING),$(error name a ranking: make judge RANKING=mine))
+
+sheet: setup ## write a blind sheet, for people to compare sampled answers (RANKING=mine)
+	@$(PY) -m flows.judge sheet $(or $(RANKING),$(error name a ranking: make sheet RANKING=mine))
+
+sheet-in: setup ## read a sheet that came back (RANKING=mine FILE=anna.csv READER=Anna; READER_IS=model for one that a model filled in)
+	@$(PY) -m flows.judge sheet-in $(or $(RANKING),$(error name a ranking: RANKING=mine)) '$(or $(FILE),$(error name the sheet: FILE=anna.csv))' \
+	  '$(or $(READER),$(error name who read it: READER=Anna))' $(if $(filter model,$(READER_IS)),--model)
+
+constitutional: setup ## have a model (ANNEAL_JUDGE_URL) revise sampled answers by principles (SAMPLES=mine PRINCIPLES=data/principles/support.yaml)
+	@$(PY) -m flows.judge constitutional $(or $(SAMPLES),$(error name a row of samples: SAMPLES=mine)) '$(or $(PRINCIPLES),data/principles/support.yaml)'
 
 snapshot: setup ## fetch data from databases, URLs and hubs (DATASET=tickets; all by default)
 	@$(PY) -m flows.snapshot $(DATASET)

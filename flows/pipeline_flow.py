@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prefect.states import State
 
 Run = Callable[[str], object]  # a task run by the name of its stage or step
-ANSWERING = ("baseline", "few_shot", "predict")  # stages that share a vLLM process with the gate
+ANSWERING = ("baseline", "few_shot", "predict", "sample")  # stages that share a vLLM process with the gate
 NEEDS_GPU = ("train", "deploy")  # which may need the whole GPU
 STEPS = ("gate", "register", "deploy", "release", "report")
 

@@ -56,6 +56,11 @@ def verdicts(ranking: str) -> Path:
     return DATA / "verdicts" / ranking
 
 
+def revised(samples: str) -> Path:
+    """First answers that a model revised by principles, as sources; written by a command, not an output."""
+    return DATA / "revised" / samples
+
+
 def suites(dataset: str) -> Path:
     """The suites that rows are checked against; edited by people, not an output."""
     return DATA / "expectations" / dataset

@@ -66,6 +66,18 @@ def read(folder: Path) -> list[Reading]:
     return readings
 
 
+def of_reader(folder: Path, reader: Reader) -> Reading | None:
+    """What `reader` thought before, if there is anything."""
+    path = file_of(folder, reader)
+    return next((reading for reading in read(folder) if reading.reader == reader), None) if path.exists() else None
+
+
+def agreement(first: Reading, second: Reading) -> str:
+    """How far two readings agree, in words."""
+    facts = _agreement(first, second)
+    return f"{facts['equal'] or 0:.0%} of {facts['comparisons']} comparisons"
+
+
 def facts(readings: Sequence[Reading]) -> dict[str, Any]:
     """Who compared, how often a tie was seen, and how far any two readers agree on what both compared.
 

@@ -5,19 +5,26 @@ answer's comparisons that it won, where a tie is half won; the mean over readers
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tasks import paths
 from tasks.dataset.sampled import Sampled
 from tasks.errors import AnnealError
-from tasks.judging import verdicts
+from tasks.judging import CRITERIA, verdicts
 from tasks.rankings import Ranking, Scored
 
 
 class Params(Ranking):
-    """Nothing more to set: `by` is the folder of the verdicts."""
+    """What is compared; `by` is the folder of the verdicts."""
 
     kind: Literal["verdicts"]
+    comparisons: Annotated[int, Field(ge=1, description="most pairs of answers to a row that a reader compares")] = 3
+    criteria: str = Field(
+        default=CRITERIA, min_length=1, description="what makes an answer better, in sentences for whoever compares"
+    )
+    seed: int = Field(default=42, ge=0, description="for the choice of the pairs and their order in a sheet")
 
 
 def scored(params: Params, rows: Sequence[Sampled], by: Path) -> Scored:
