@@ -33,52 +33,69 @@ class Endpoint:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers for the endpoint that its server has."""
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def do_GET(self) -> None:
+        """The list of models."""
+        names = [{"id": name} for name in self.server.endpoint.models]
+        self._send(200, json.dumps({"data": names}).encode(), {})
+
+    def do_POST(self) -> None:
+        """A chat completion."""
+        endpoint: Endpoint = self.server.endpoint
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with endpoint.lock:
+            endpoint.asked.append(body)
+            endpoint.keys.append(self.headers.get("Authorization"))
+            endpoint.at_once += 1
+            endpoint.most_at_once = max(endpoint.most_at_once, endpoint.at_once)
+            reply = endpoint.answer(body)
+        try:
+            self._reply(reply)
+        finally:
+            with endpoint.lock:
+                endpoint.at_once -= 1
+
+    def _reply(self, reply: Reply) -> None:
+        if reply.delay:
+            threading.Event().wait(reply.delay)
+        if reply.hang_up:
+            self.close_connection = True
+            return
+        choice = {"message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"}
+        told = json.dumps({"choices": [choice]}).encode() if reply.body is None else reply.body
+        self._send(reply.status, told, reply.headers)
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """A server of an endpoint; clients may hang up on it."""
+
+    daemon_threads = True
+
+    def __init__(self, endpoint: Endpoint, port: int) -> None:
+        self.endpoint = endpoint
+        super().__init__(("127.0.0.1", port), Handler)
+
+    def handle_error(self, *_: object) -> None:
+        """Print nothing."""
+
+
 @contextmanager
 def running(endpoint: Endpoint, port: int = 0) -> Iterator[str]:
     """The URL of the endpoint while it runs."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            names = [{"id": name} for name in endpoint.models]
-            self._send(200, json.dumps({"data": names}).encode(), {})
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with endpoint.lock:
-                endpoint.asked.append(body)
-                endpoint.keys.append(self.headers.get("Authorization"))
-                endpoint.at_once += 1
-                endpoint.most_at_once = max(endpoint.most_at_once, endpoint.at_once)
-                reply = endpoint.answer(body)
-            try:
-                self._reply(reply)
-            finally:
-                with endpoint.lock:
-                    endpoint.at_once -= 1
-
-        def _reply(self, reply: Reply) -> None:
-            if reply.delay:
-                threading.Event().wait(reply.delay)
-            if reply.hang_up:
-                self.close_connection = True
-                return
-            choice = {"message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"}
-            told = json.dumps({"choices": [choice]}).encode() if reply.body is None else reply.body
-            self._send(reply.status, told, reply.headers)
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    server = Server(endpoint, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -166,14 +166,10 @@ def _refuse(answer: "httpx.Response") -> None:
 
 def _seconds(header: str | None) -> float | None:
     """The seconds of a Retry-After (RFC 9110, 10.2.3): a number, or a date; None without a valid one."""
-    if not header:
-        return None
+    if header and header.strip().isdigit():
+        return float(header)
     try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(header or "") - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
 
