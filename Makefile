@@ -75,8 +75,8 @@ retrain: setup ## decide now whether to retrain, and retrain if so (MODEL=triage
 decisions: setup ## show what was decided, and why (MODEL=triage; all by default)
 	@$(PY) -m tasks.retrain.show_decisions $(MODEL)
 
-drift-demo: setup ## play the whole loop once, in a copy of the project
-	@$(PY) -m flows.demo
+drift-demo: setup ## play the whole loop once, in a copy of the project (PREFERENCES=1: learn from pairs too)
+	@$(PY) -m flows.demo $(if $(PREFERENCES),preferences)
 
 promote: setup ## make @challenger the @champion and serve it (MODEL=triage; FORCE=1 overrules the gate)
 	@$(PY) -m tasks.steps.release promote $(MODEL) $(if $(FORCE),force)

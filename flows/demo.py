@@ -12,11 +12,13 @@ from typing import Any, TypedDict
 
 import httpx
 
+from flows import demo_preferences
 from flows.demo_copy import HOME, environment, make
 from tasks import paths
 from tasks import stage as edge
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl
+from tasks.retrain import lineage
 
 Ticket = dict[str, str]  # {column: text}
 
@@ -27,15 +29,17 @@ NORMAL, SHIFTED, LABELLED = 80, 120, 110
 PATIENCE = 1800.0  # seconds for the canary's traffic
 
 
-def run() -> None:
-    """Play the demo to its end and leave its servers up; AnnealError if a step has an unexpected result."""
+def run(prefers: bool = False) -> None:
+    """Play the demo to its end and leave its servers up; AnnealError if a step has an unexpected result. If it
+    `prefers`, the retraining goes on to learn the pairs that the corrections make.
+    """
     if not paths.adapter(TASK).exists():
         raise AnnealError(
             "the demo starts from the model of `make pipeline`, and there is none yet: run `make pipeline "
             f"MODEL={TASK}` first."
         )
     started = time.monotonic()
-    demo = Demo(make())
+    demo = Demo(make(TASK, prefers))
     demo.say("a copy of the project", f"{HOME}/ with its own ports, registry and records; nothing of yours is touched")
     demo.python("servers", "tasks.serve.local", "up")
     demo.python("champion", "flows.pipeline", TASK)
@@ -46,7 +50,11 @@ def run() -> None:
     demo.send("a new product is launched: the tickets change", current[:SHIFTED])
     demo.check(expect_alarm=True)
     demo.label(labels)
+    if prefers:
+        demo.rate(labels)
     demo.python("retraining", "flows.retrain", TASK)
+    if prefers:
+        demo.show_preferences()
     demo.canary(current[SHIFTED:], held_out)
     demo.check(expect_alarm=False)
     demo.python("decisions", "tasks.retrain.show_decisions", TASK)
@@ -82,6 +90,7 @@ class Demo:
 
         self.folder, self.console, self.started = folder, Console(highlight=False, soft_wrap=True), time.monotonic()
         self.request_of: dict[str, str] = {}  # ticket: request
+        self.category_of: dict[str, str] = {}  # ticket: category that was answered
         self.client: httpx.Client
 
     def say(self, title: str, words: str = "") -> None:
@@ -144,6 +153,7 @@ class Demo:
             raise AnnealError(f"the gateway answered {reply.status_code} to ticket {ticket['id']}: {reply.text[:200]}")
         answer: Reply = reply.json()
         self.request_of[ticket["id"]] = answer["request_id"]
+        self.category_of[ticket["id"]] = answer["result"]["category"] if answer["valid"] else ""
         return answer
 
     def check(self, expect_alarm: bool) -> None:
@@ -169,6 +179,30 @@ class Demo:
                 "/feedback", json={"request_id": self.request_of[ticket], "correction": labels[ticket]}
             ).raise_for_status()
         self.python("monitor, with labels", "flows.monitor", TASK)
+
+    def rate(self, labels: dict[str, Ticket]) -> None:
+        """Send a thumb for the requests that nobody labelled: up if the category was right."""
+        chosen = [ticket for ticket in self.request_of if ticket in labels][LABELLED:]
+        self.say("thumbs", f"{len(chosen)} answers are rated: rows for kto, and never labels")
+        for ticket in chosen:
+            is_right = self.category_of[ticket] == labels[ticket]["category"]
+            rating = {"request_id": self.request_of[ticket], "thumb": "up" if is_right else "down"}
+            self.client.post("/feedback", json=rating).raise_for_status()
+
+    def show_preferences(self) -> None:
+        """Print how many pairs there were, one of them, and what the model that learnt them is; AnnealError if none
+        was trained.
+        """
+        files = sorted((self.folder / lineage.pairs_folder(TASK)).glob("*.jsonl"))
+        summary = self.folder / paths.summary(demo_preferences.MODEL)
+        if not files or not summary.exists():
+            raise AnnealError("no model learnt from pairs: the lines of the retraining above say what was missing.")
+        pairs = [row for file in files for row in read_jsonl(file)]
+        self.say("preferences", f"{len(pairs)} pairs, learnt by {demo_preferences.MODEL} after {TASK}; one of them:")
+        for side in ("rejected", "chosen"):
+            self.console.print(f"{side}: {pairs[0][side][-1]['content']}", markup=False)
+        gate = read_json(summary)["gate"]
+        self.console.print("\n".join(check["words"] for check in gate["checks"]), markup=False)
 
     def canary(self, fresh: list[Ticket], old: list[Ticket]) -> None:
         """Send traffic until the reconciler has promoted the challenger or rolled it back."""
@@ -205,4 +239,4 @@ class Demo:
 
 
 if __name__ == "__main__":
-    sys.exit(edge.guarded(run))
+    sys.exit(edge.guarded(lambda: run("preferences" in sys.argv[1:])))

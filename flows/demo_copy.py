@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows import dag
+from flows import dag, demo_preferences
 
 HOME = Path(".anneal/demo")
 PORTS = 100  # above those of params.yaml, so that the demo runs beside the real thing
@@ -30,8 +30,10 @@ CHANGES = {
 }
 
 
-def make() -> Path:
-    """Make a fresh copy of the project's files that shares this checkout's results; stop an earlier demo's servers."""
+def make(task: str, prefers: bool = False) -> Path:
+    """Make a fresh copy of the project's files that shares this checkout's results; stop an earlier demo's servers. If
+    it `prefers`, pairs are learnt as well (flows/demo_preferences.py).
+    """
     if HOME.exists():
         _stop_servers()
         shutil.rmtree(HOME)
@@ -40,7 +42,7 @@ def make() -> Path:
         shutil.copy2(name, HOME / name)
     # Harvested rows are not in git.
     shutil.copytree("data/seed", HOME / "data/seed", dirs_exist_ok=True)
-    _write_params()
+    _write_params(task, prefers)
     for words in GIT_COMMANDS:
         subprocess.run(["git", *words], cwd=HOME, check=True)
     dag.share_results(HOME)
@@ -67,7 +69,7 @@ def _files() -> list[str]:
     return [name for name in listed if name and Path(name).is_file()]
 
 
-def _write_params() -> None:
+def _write_params(task: str, prefers: bool) -> None:
     """Write params.yaml with CHANGES and other ports."""
     from ruamel.yaml import YAML
 
@@ -77,5 +79,7 @@ def _write_params() -> None:
         params[section].update(values)
     for section, port in SHIFTED_PORTS:
         params[section][port] += PORTS
+    if prefers:
+        demo_preferences.add(params, task)
     with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)

@@ -2,6 +2,7 @@
 ratings is measured on the questions, and served by the templates, of the task it is for.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from tasks.section import Section
 from tasks.texts import template
 from tasks.texts.duplicates import first_like
 
-LEARNT = ("train.jsonl", "validation.jsonl")
+LEARNT = {"train": ("train",), "validation": ("validation", "test")}  # of a split: those of the dataset learnt from
 
 
 class Retest(Section):
@@ -36,32 +37,56 @@ class Retest(Section):
 def retest(params: Retest, learnt: Path, tested: Path, out: Path, report: Path) -> None:
     """Write `out/` like a prepared dataset, and counts to `report`.
 
-    Rows of `learnt/` whose question is too similar to a test row of `tested/` are left out; everything else, a
-    cascade's classifier included, is copied from `tested/`. Raises AnnealError if no row is left to train on.
+    Rows of `learnt/` whose question is too similar to a test row of `tested/` are left out; its own test rows, which
+    nothing else reads, are for validation. Everything else, a cascade's classifier included, is copied from `tested/`.
+    Raises AnnealError if no row is left to train on or to validate with.
     """
     spec = read_json(tested / "format.json")
-    held_out = _questions(read_jsonl(tested / "test.jsonl"), spec)
+    asked: list[Prepared] = read_jsonl(tested / "test.jsonl")
+    held_out = _questions(asked, spec)
     counts, kept = dict[str, int](), dict[str, list[Prepared]]()
-    for name in LEARNT:
-        rows: list[Prepared] = read_jsonl(learnt / name)
+    for split, parts in LEARNT.items():
+        rows: list[Prepared] = [row for part in parts for row in read_jsonl(learnt / f"{part}.jsonl")]
         similar = first_like(_questions(rows, spec), held_out, params.contamination_similarity)
-        kept[name] = [row for row, pair in zip(rows, similar, strict=True) if pair is None]
-        counts[f"{name.partition('.')[0]}_too_like_test"] = len(rows) - len(kept[name])
-    for name, rows in kept.items():
-        if not rows:
+        kept[split] = [behind_labels(row, asked[0]) for row, pair in zip(rows, similar, strict=True) if pair is None]
+        counts[f"{split}_too_like_test"] = len(rows) - len(kept[split])
+        if not kept[split]:
             raise AnnealError(
-                f"retest: no row of {params.dataset} is left for {name.partition('.')[0]}: it has too few, or they are "
-                f"too similar to test rows of {params.tested_on}; collect more."
+                f"retest: no row of {params.dataset} is left for {split}: {len(rows)} are for that, all too similar to "
+                f"test rows of {params.tested_on}; collect more."
             )
     with whole_directory(out) as folder:
         shutil.copytree(tested, folder, dirs_exist_ok=True)
-        for name, rows in kept.items():
-            write_jsonl(folder / name, rows)
+        for split, rows in kept.items():
+            write_jsonl(folder / f"{split}.jsonl", rows)
         shutil.copy(learnt / "dropped.jsonl", folder / "dropped.jsonl")
-    sizes = {name.partition(".")[0]: len(rows) for name, rows in kept.items()}
+    sizes = {split: len(rows) for split, rows in kept.items()}
     write_json(report, {**sizes, "test": len(held_out), **counts})
     left_out = sum(counts.values())
     print(f"retest: {sizes['train']} rows to train on, {left_out} too similar to test rows", file=sys.stderr)
+
+
+def behind_labels(row: Prepared, tested: Prepared) -> Prepared:
+    """A row whose answers begin with labels that a classifier predicts, split as those of a cascade are: `given` and
+    `rest`. As it is, if `tested` is of no cascade, or an answer begins otherwise.
+    """
+    columns = _columns(tested.get("given", ""))
+    if not columns:
+        return row
+    mark = f", {json.dumps(columns[-1], ensure_ascii=False)}:"
+    beginning, found, rest = row["answer"].partition(mark)
+    given = beginning + found
+    if _columns(given) != columns or not row.get("rejected", given).startswith(given):
+        return row
+    return {**row, "given": given, "rest": rest}
+
+
+def _columns(given: str) -> list[str]:
+    """The columns of the beginning of a JSON answer, up to the colon of the last one; none if it is not one."""
+    try:
+        return list(json.loads(f'{given} ""}}'))
+    except ValueError:
+        return []
 
 
 def _questions(rows: Sequence[Prepared], spec: Mapping[str, object]) -> list[str]:

@@ -11,6 +11,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.params import Params
 from tasks.preflight import objective_fits
+from tasks.stages import retest as retest_stage
 from tasks.stages.prepare.shapes.table import format_row
 from tasks.stages.retest import Retest, retest
 from tests import tiny
@@ -54,11 +55,12 @@ def made(place: Path, learnt: Path, similarity: float = 1.0) -> tuple[Path, dict
 
 def test_what_is_learnt_is_of_one_dataset_and_what_is_asked_of_the_other(tmp_path: Path) -> None:
     rows = tiny.prepared_rows(60, 9)
-    learnt = pairs(tmp_path / "pairs", train=rows[:6], validation=rows[6:])
+    learnt = pairs(tmp_path / "pairs", train=rows[:6], validation=rows[6:8], test=rows[8:])
     folder, counts = made(tmp_path, learnt)
     assert counts == {"train": 6, "validation": 3, "test": 8, "train_too_like_test": 0, "validation_too_like_test": 0}
-    for name in ("train.jsonl", "validation.jsonl", "dropped.jsonl"):
-        assert (folder / name).read_bytes() == (learnt / name).read_bytes()
+    assert read_jsonl(folder / "train.jsonl") == as_pairs(rows[:6])
+    assert read_jsonl(folder / "validation.jsonl") == as_pairs(rows[6:])  # nothing else reads its test rows
+    assert (folder / "dropped.jsonl").read_bytes() == (learnt / "dropped.jsonl").read_bytes()
     for name in ("test.jsonl", "format.json", "labeller/labeller.json"):
         assert (folder / name).read_bytes() == (tmp_path / "toys" / name).read_bytes()
 
@@ -72,10 +74,24 @@ def test_a_row_that_asks_what_is_tested_is_left_out_whatever_the_template_says(t
     assert counts["train_too_like_test"] == 1 and len(read_jsonl(folder / "train.jsonl")) == 5
 
 
+def test_behind_a_cascade_answers_begin_with_what_its_classifier_tells(tmp_path: Path) -> None:
+    rows = as_pairs(tiny.prepared_rows(60, 5))
+    labels, reply = rows[0]["answer"].split(', "reply":')
+    rows[0]["rejected"] = f'{labels}, "reply": "No."}}'
+    rows[1]["rejected"] = '{"colour": "black", "mood": "sad", "reply": "No."}'  # of other labels
+    del rows[2]["rejected"]  # as a rated answer
+    rows[3]["answer"] = "no JSON"
+    tested = {**tiny.prepared_rows(20, 1)[0], "given": '{"colour": "red", "mood": "calm", "reply":', "rest": " x"}
+    split = [retest_stage.behind_labels(row, tested) for row in rows]
+    assert split[0] == {**rows[0], "given": f'{labels}, "reply":', "rest": reply}
+    assert split[1] == rows[1] and split[3] == rows[3] and split[2]["rest"].endswith("}")
+    assert retest_stage.behind_labels(rows[0], tiny.prepared_rows(20, 1)[0]) == rows[0]
+
+
 def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
     test = tiny.prepared_rows(20, 8)
     learnt = pairs(tmp_path / "pairs", train=test[:4], validation=tiny.prepared_rows(60, 2))
-    with pytest.raises(AnnealError, match="no row of pairs is left for train: it has too few, or they are too similar"):
+    with pytest.raises(AnnealError, match="no row of pairs is left for train: 4 are for that, all too similar to"):
         made(tmp_path, learnt)
 
 
