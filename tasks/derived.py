@@ -17,6 +17,7 @@ def check(params: "Params") -> None:
     """Raise ParamsError for a name used twice, and for a part or a model that does not exist or does not fit."""
     _check_mixes(params)
     _check_cascades(params)
+    _check_references(params)
     for name, row in params.rubrics.items():
         _check_name(params, "rubric", name)
         check_data(params, f"rubrics.{name}.dataset", row.dataset, params.built)
@@ -45,7 +46,8 @@ def check_data(params: "Params", key: str, name: str, more: Iterable[str] = ()) 
 
 def _check_name(params: "Params", what: str, name: str) -> None:
     tables = (params.datasets, params.models, params.bases, params.mixes, params.cascades, params.rubrics)
-    if sum(name in table for table in (*tables, params.retests, params.samples, params.rankings)) > 1:
+    others = (params.retests, params.samples, params.rankings, params.references)
+    if sum(name in table for table in (*tables, *others)) > 1:
         raise ParamsError(f"params.yaml: `{name}` is both a {what} and another row; give one of them another name.")
 
 
@@ -109,6 +111,18 @@ def _check_cascades(params: "Params") -> None:
             )
 
 
+def _check_references(params: "Params") -> None:
+    for name, row in params.references.items():
+        _check_name(params, "reference", name)
+        check_data(params, f"references.{name}.dataset", row.dataset, params.built)
+        known = [*params.bases, *params.models]
+        if row.model not in known:
+            raise ParamsError(
+                f"params.yaml: references.{name}.model is '{row.model}', which is not a row of bases or "
+                f"models{suggestion(row.model, known)}"
+            )
+
+
 def check_cycles(params: "Params") -> None:
     """Raise ParamsError for a cycle through rows made of others; all other cycles are refused before."""
     graph = {
@@ -120,6 +134,7 @@ def check_cycles(params: "Params") -> None:
         **{name: [row.dataset, row.model] for name, row in params.samples.items()},
         **{name: [row.samples] for name, row in params.rankings.items()},
         **{name: [ranking_of(row.ingest.source) or ""] for name, row in params.datasets.items()},
+        **{name: [row.dataset, row.model] for name, row in params.references.items()},
     }
     try:
         tuple(TopologicalSorter(graph).static_order())

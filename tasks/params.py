@@ -25,6 +25,7 @@ from tasks.stages.predict.params import Predict
 from tasks.stages.prepare import shapes
 from tasks.stages.prepare.rows import Templates
 from tasks.stages.probe import Probe
+from tasks.stages.reference import Reference
 from tasks.stages.retest import Retest
 from tasks.stages.rubric import RubricRow
 from tasks.stages.sample import Sample
@@ -81,6 +82,7 @@ class Params(Section):
     samples: dict[Name, Sample] = Field(default={})
     rankings: dict[Name, Annotated[Ranking, KindIn("tasks.rankings")]] = Field(default={})
     retests: dict[Name, Retest] = Field(default={})
+    references: dict[Name, Reference] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -93,7 +95,7 @@ class Params(Section):
     @property
     def built(self) -> dict[str, str]:
         """{row: the dataset whose rows it adds something to, or whose test rows it has}: of every table but `mixes`."""
-        tables = (self.cascades, self.rubrics)
+        tables = (self.cascades, self.rubrics, self.references)
         of_dataset = {name: row.dataset for table in tables for name, row in table.items()}
         return of_dataset | {name: row.tested_on for name, row in self.retests.items()}
 
@@ -138,6 +140,10 @@ class Params(Section):
         sources = [self.datasets[name].ingest.source for name in self.sources(data)]
         ranked = [self.rankings[name].samples for source in sources if (name := ranking_of(source))]
         return list(dict.fromkeys(ranked))
+
+    def compared_with(self, model: str) -> list[str]:
+        """Return the models and bases that answers to the rows of `model` are compared with."""
+        return [self.references[name].model for name in self.chain(model) if name in self.references]
 
     def chain(self, model: str) -> list[str]:
         """Return the dataset of `model`, the one that this adds something to, … down to a dataset or a mix."""
@@ -198,14 +204,15 @@ def lineage(params: Params, name: str) -> list[str]:
 
 def needed(params: Params, models: Iterable[str]) -> list[str]:
     """Return `models` and those needed first: their parents, the models that predict the beginning of their answers,
-    and those whose answers they learn from; each after those it needs.
+    those whose answers they learn from, and those that these are compared with; each after those it needs.
     """
     rows = dict[str, None]()
     for name in models:
         for row in reversed(lineage(params, name)[:-1]):  # the last one is a base
             labeller, sampled = params.labeller(row), params.samples_of(params.models[row].dataset)
             answering = [params.samples[name].model for name in sampled if params.samples[name].model in params.models]
-            rows |= dict.fromkeys([*needed(params, [*([labeller] if labeller else []), *answering]), row])
+            compared = [other for other in params.compared_with(row) if other in params.models]
+            rows |= dict.fromkeys([*needed(params, [*([labeller] if labeller else []), *answering, *compared]), row])
     return list(rows)
 
 

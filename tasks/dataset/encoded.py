@@ -59,6 +59,10 @@ class Batch(TypedDict, total=False):
     is_place: "Tensor"  # (batch, time), whether an answer may begin or end there
     labels: "Tensor"  # targets: tokens (batch, kept) or tags (batch, time), -100 for none; or classes (batch, columns)
     weights: "Tensor"  # shaped as labels: weight of each token in the loss
+    examples: int  # whose losses are averaged, if these are not of tokens
+    reference: "Tensor"  # (batch,), the log-probability (nats) of each row's answer under the reference
+    ratings: "Tensor"  # (examples,), whether the answer is good
+    factors: "Tensor"  # (examples,), the weight of each in the loss
     prefix: list[int]  # tokens before each row, for a model that reads them itself;
     past_key_values: object  # their keys and values, for any other
     use_cache: bool

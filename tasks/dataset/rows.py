@@ -42,6 +42,8 @@ class Prepared(Row):
     rejected: NotRequired[str]
     rating: NotRequired[bool]
     margin: NotRequired[float]  # by which the better answer of a choice is better
+    mate: NotRequired[str]  # of a rated row: the answer to another prompt (tasks/stages/reference.py)
+    reference: NotRequired[list[float]]  # log-probability (nats) under the reference: chosen, rejected; answer, mate
     weight: NotRequired[float]  # of the answer in the loss, if it is not 1
     of: NotRequired[str]  # the dataset that the row comes from, in a mix of whole datasets
 

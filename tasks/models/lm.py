@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 CHECKED = 16  # dialogues
+NOT_READ = ("labels", "weights", "examples", "reference", "ratings", "factors")  # keys of a batch
 ARCHITECTURES: frozenset[Architecture] = frozenset({"causal"})
 
 
@@ -31,6 +32,12 @@ def check(processor: "Tokenizer", rows: Splits) -> None:
         check_template(processor, row)
 
 
+def check_both(processor: "Tokenizer", rows: Splits) -> None:
+    """`check`, with either answer of pairs."""
+    check(processor, rows)
+    check(processor, {name: [{**row, "answer": row["rejected"]} for row in split] for name, split in rows.items()})
+
+
 def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
     """The model in `weights/`, loaded with `arguments` of from_pretrained."""
     from transformers import AutoModelForCausalLM
@@ -39,11 +46,16 @@ def parent(weights: Path, arguments: Mapping[str, object]) -> "nn.Module":
     return model
 
 
-def with_head(params: Section, body: "nn.Module", processor: "Tokenizer") -> "nn.Module":
+def with_head(params: Section, body: "nn.Module", processor: object) -> "nn.Module":
     """`body`, which has its own head."""
-    # The last tokens of each row are a slice; torch multiplies a slice batch by batch, several times slower.
-    body.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
-    model: nn.Module = body
+    return with_contiguous_head(body)
+
+
+def with_contiguous_head(model: "nn.Module") -> "nn.Module":
+    """`model` itself. The last tokens of each row are a slice, which torch would multiply batch by batch, several times
+    slower.
+    """
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     return model
 
 
@@ -74,7 +86,7 @@ def answer_log_probabilities(model: "nn.Module | ReadsAnswers", batch: Batch) ->
     """(rows,): the summed log-probability (nats) of each row's answer given its prompt, in fp32 after the head."""
     if isinstance(model, ReadsAnswers):
         return model.answer_log_probabilities(batch)
-    inputs = {name: value for name, value in batch.items() if name not in ("labels", "weights")}
+    inputs = {name: value for name, value in batch.items() if name not in NOT_READ}
     logits = model(**inputs).logits[:, :-1].float().log_softmax(-1)
     targets = batch["labels"][:, 1:]
     picked: Tensor = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)

@@ -14,6 +14,7 @@ from tasks.preflight import (
     objective_fits,
     pairs,
     probes,
+    references,
     rubrics,
     samples,
     sections,
@@ -44,7 +45,8 @@ def ready(model: str, say: Callable[[str], None]) -> Params:
         raise ParamsError(f"params.yaml: {problem}")
     written = suites.write_missing(params, datasets_of(params, model))
     completion.write()
-    for line in (*completion.lines, *written, *training.remarks(params, model), *layers.remarks(params, model)):
+    remarks = (kind.remarks(params, model) for kind in (training, references, layers))
+    for line in (*completion.lines, *written, *chain.from_iterable(remarks)):
         say(line)
     return params
 
@@ -104,7 +106,9 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     yield from _run_checks(
         params, rows, objective_fits.problems, cascades.problems, measures.problems, declines.problems, probes.problems
     )
-    yield from _run_checks(params, rows, rubrics.problems)
+    yield from _run_checks(params, rows, references.problems, rubrics.problems)
+    for name in params.references if datasets else ():
+        yield from references.problems_of(params, name)
     for name, row in params.rubrics.items() if datasets else ():
         yield from rubrics.problems_of(params, name, row)
     yield from samples.problems(params, rows, everything=bool(datasets))

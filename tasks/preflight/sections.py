@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
-from tasks.preflight import cascades, mixes, probes, samples, shape
+from tasks.preflight import cascades, mixes, probes, references, samples, shape
 from tasks.preflight.defaults import has_encoder, kinds_for
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
@@ -30,7 +30,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-COMBINED = ("mixes", "cascades", "rubrics", "retests")  # tables of rows made of datasets
+COMBINED = ("mixes", "cascades", "rubrics", "retests", "references")  # tables of rows made of datasets
 TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
 
 
@@ -94,8 +94,10 @@ def complete(path: Path = Path("params.yaml")) -> Completion:
             changes += _kinds(first, f"{table}.{key}", row, node, kinds)
             changes += probes.left_out(first, f"{table}.{key}", row, node, encoder, aliased)
         changes += _home(f"{table}.{key}", node)
-    all_changes = [*shapes.changes, *expanded, *changes]
-    return _completion(path, _applied(first, changes, path), all_changes, shapes, problems)
+    second = _applied(first, changes, path)
+    compared = [*references.left_out(second)]  # of objectives that may just have been written
+    all_changes = [*shapes.changes, *expanded, *changes, *compared]
+    return _completion(path, _applied(second, compared, path), all_changes, shapes, problems)
 
 
 def _completion(path: Path, text: str, changes: list[Change], shapes: shape.LeftOut, problems: list[str]) -> Completion:

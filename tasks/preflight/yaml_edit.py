@@ -127,7 +127,7 @@ def applied(text: str, edits: list[Edit], path: Path) -> str:
         before, after = (YAML(typ="safe", pure=True).load(version) for version in (text, new))
     except YAMLError:
         before, after = {}, None
-    if not _only_adds(before, after):
+    if not _only_adds(before, after, _renamed(after)):
         missing = ", ".join(sorted(edit.text.strip() for edit in edits))
         raise ParamsError(
             f"{path}: sections are missing that DVC must find there, and its layout leaves no safe place to write "
@@ -136,16 +136,27 @@ def applied(text: str, edits: list[Edit], path: Path) -> str:
     return new
 
 
-def _only_adds(before: object, after: object) -> bool:
-    """True if `after` is `before` plus sections and kinds, with `~` expanded."""
+def _renamed(after: object) -> dict[object, object]:
+    """{row of references: its dataset}, in whose place a model may name the row."""
+    rows = after.get("references") if isinstance(after, dict) else None
+    return {name: row.get("dataset") for name, row in rows.items()} if isinstance(rows, dict) else {}
+
+
+def _only_adds(before: object, after: object, renamed: Mapping[object, object]) -> bool:
+    """True if `after` is `before` plus sections and kinds, with `~` expanded and datasets `renamed`."""
     if isinstance(before, dict) and isinstance(after, dict):
-        same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key]) for key in before)
+        same = before.keys() <= after.keys() and all(_only_adds(before[key], after[key], renamed) for key in before)
         new = after.keys() - before.keys()
         return same and ("shape" in new or all(_is_written(key, after[key]) for key in new))  # a shape has its columns
     is_same = before == after or (before != before and after != after)  # .nan, which its own check refuses
     return is_same or (
-        isinstance(before, str) and before.startswith("~") and Path(before).expanduser().as_posix() == after
+        isinstance(before, str)
+        and (renamed.get(after) == before if isinstance(after, str) and after in renamed else _is_home(before, after))
     )
+
+
+def _is_home(before: str, after: object) -> bool:
+    return before.startswith("~") and Path(before).expanduser().as_posix() == after
 
 
 def _is_written(key: object, value: object) -> bool:
@@ -155,5 +166,9 @@ def _is_written(key: object, value: object) -> bool:
         return True
     if isinstance(value, dict) and value.keys() == {"dataset", "other", "share"}:  # between the parts of a mix
         return bool(value["share"] == "all")
+    if isinstance(value, dict) and key == "references":
+        return all(_is_written(name, row) for name, row in value.items())
+    if isinstance(value, dict) and value.keys() >= {"dataset", "model"}:  # a row of references
+        return value.keys() <= {"dataset", "model", "bf16"}
     names = {"labels", "numbers", "tags", "kind", "objective", "tuner", "encoder"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

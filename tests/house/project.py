@@ -79,6 +79,7 @@ def params_of(root: Path) -> dict:
             "ranked": {"samples": "sampled", "kind": "rubric", "by": f"data/prepared/{first}"},
             "judged": {"samples": "sampled", "kind": "verdicts", "by": "data/verdicts/judged"},
         },
+        "references": {"compared": {"dataset": first, "model": model}},
         "cascades": {"told": {"dataset": first, "model": model, "trained_on": first}},
     }
     return {**more, **params}

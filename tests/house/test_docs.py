@@ -105,7 +105,7 @@ def functions() -> set[str]:
     }
 
 
-TABLES = ("bases", "datasets", "mixes", "cascades", "rubrics", "retests", "samples", "rankings", "models")
+TABLES = ("bases", "datasets", "mixes", "cascades", "rubrics", "retests", "samples", "rankings", "references", "models")
 
 
 def unknown_keys(text: str, known: set[str]) -> set[str]:

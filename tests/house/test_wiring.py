@@ -18,6 +18,7 @@ SECTIONS = {
     "retest": "retests.{row}",
     "sample": "samples.{row}",
     "rank": "rankings.{row}",
+    "reference": "references.{row}",
     "base": "bases.{row}",  # a row of bases is one section: a base has nothing but where it comes from
     # it asks the parent exactly what predict asks the tuned model: two sections could differ
     "baseline": "models.{row}.predict",

@@ -14,6 +14,7 @@ from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.formats.entities import Entity, to_json
 from tasks.preflight import pairs
 from tasks.stages.prepare.shapes import choice
+from tasks.stages.reference import Reference, reference
 from tasks.stages.train.params import Train
 from tests import encoders, pictures, sequences, tiny
 from tests.tasks import own_params
@@ -48,8 +49,19 @@ def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]
     }
 
 
-def prepared(folder: Path, objective: str, tokenizer: object) -> Path:
-    """Write rows that the objective eats: enough for four batches of eight an epoch, packed or not."""
+def prepared(folder: Path, objective: str, base: Path) -> Path:
+    """Write rows that the objective eats: enough for four batches of eight an epoch, packed or not; compared with
+    `base` if it needs a reference.
+    """
+    if not getattr(kinds.load("tasks.objectives", objective), "needs_reference", False):
+        return _prepared(folder, objective)
+    plain = _prepared(folder.with_name(f"{folder.name}_plain"), objective)
+    params = Reference(dataset="plain", model="base", bf16=False)
+    reference(params, plain, base, folder, folder.with_name(f"{folder.name}.json"))
+    return folder
+
+
+def _prepared(folder: Path, objective: str) -> Path:
     eats = next(iter(kinds.load("tasks.objectives", objective).eats))
     if eats == "image":
         return pictures.write_prepared(folder, ROWS)

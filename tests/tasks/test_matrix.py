@@ -28,10 +28,10 @@ TRAINABLE = [
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory, tokenizer) -> dict[str, Path]:
+def rows(tmp_path_factory, base) -> dict[str, Path]:
     """objective: what it is trained on."""
     place = tmp_path_factory.mktemp("rows")
-    return {name: matrix.prepared(place / name, name, tokenizer) for name in kinds.names("tasks.objectives")}
+    return {name: matrix.prepared(place / name, name, base) for name in kinds.names("tasks.objectives")}
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,10 @@ class History(TrainerCallback):  # type: ignore[misc]
                     "params.yaml, and run again."
                 )
         if "eval_loss" in logs:
-            print(f"validation loss {logs['eval_loss']:.4f} at step {state.global_step}", file=sys.stderr, flush=True)
+            share = logs.get("eval_rewards/accuracies")
+            words = "" if share is None else f", the chosen answer preferred in {share:.0%} of pairs"
+            line = f"validation loss {logs['eval_loss']:.4f}{words} at step {state.global_step}"
+            print(line, file=sys.stderr, flush=True)
         self._send(point, state.global_step)
 
     def summary(self) -> dict[str, float]:
@@ -102,6 +105,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         held_out = [(point["eval_loss"], step) for step, point in points if "eval_loss" in point] or [(math.nan, 0)]
         kept = min(held_out) if self.params.load_best_model_at_end else held_out[-1]
         return {
+            **{name: value for name, value in self.points.get(kept[1], {}).items() if name.startswith("eval_")},
             "train_loss": losses[-1],
             "eval_loss": kept[0],
             "best_step": kept[1],

@@ -13,6 +13,7 @@ from tasks.models.fast_lora import Core
 from tasks.objectives import Objective
 from tasks.section import Section
 from tasks.stages.train.checkpoints import LearntWeights, Schedule
+from tasks.stages.train.figures import Figures
 from tasks.weights.layer_groups import Group
 
 
@@ -66,6 +67,7 @@ class ObjectiveTrainer(LearntWeights):
     ) -> None:
         super().__init__(*args, groups=groups, schedule=schedule, **kwargs)
         self.objective, self.settings, self.prefix, self.core = objective, settings, prefix, core
+        self.figures = Figures()
 
     def _get_train_sampler(self, train_dataset: list[Encoded] | None = None) -> EpochOrder:
         return EpochOrder(
@@ -91,14 +93,36 @@ class ObjectiveTrainer(LearntWeights):
             inputs = {**inputs, "past_key_values": past, "use_cache": True}
         else:
             inputs = {**inputs, "use_cache": False}
-        loss = self.objective.loss(self.settings, model, inputs, num_items_in_batch)
+        loss = self._loss(model, inputs, num_items_in_batch)
         return (loss, {}) if return_outputs else loss
 
+    def _loss(self, model: nn.Module | Core, inputs: Batch, num_items: torch.Tensor | None) -> torch.Tensor:
+        """The objective's loss; what it measures beside that is kept for the next line of the log."""
+        if not (measured := getattr(self.objective, "measured", None)):
+            return self.objective.loss(self.settings, model, inputs, num_items)
+        loss, figures = measured(self.settings, model, inputs, num_items)
+        self.figures.add("" if self.model.training else "eval_", figures)
+        measured_loss: torch.Tensor = loss
+        return measured_loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As transformers', with the figures since the last line of this kind."""
+        logs.update(self.figures.take(logs))
+        super().log(logs, start_time)
+
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
-        """The number of trained tokens in a step's batches, weighted if one of them has weights."""
-        if not any("weights" in batch for batch in batch_samples):
+        """The number of trained tokens in a step's batches, weighted if one of them has weights; or of examples, if
+        their losses are averaged.
+        """
+        if not any("weights" in batch or "examples" in batch for batch in batch_samples):
             return super()._get_num_items_in_batch(batch_samples, device)
-        counts = [batch["weights"] if "weights" in batch else batch["labels"].ne(-100) for batch in batch_samples]
-        total = torch.stack([count.float().sum() for count in counts]).sum().to(device)
+        total = torch.stack([_items(batch) for batch in batch_samples]).sum().to(device)
         is_shared = self.args.average_tokens_across_devices and self.args.world_size > 1
         return self.accelerator.gather(total).sum() if is_shared else total
+
+
+def _items(batch: Batch) -> torch.Tensor:
+    """What the loss of a batch is divided by: its examples, or the weights or the number of its trained tokens."""
+    if "examples" in batch:
+        return torch.tensor(float(batch["examples"]))
+    return (batch["weights"] if "weights" in batch else batch["labels"].ne(-100)).float().sum()
