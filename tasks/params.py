@@ -141,9 +141,17 @@ class Params(Section):
         ranked = [self.rankings[name].samples for source in sources if (name := ranking_of(source))]
         return list(dict.fromkeys(ranked))
 
+    def references_of(self, model: str) -> list[str]:
+        """Return the rows of `references` that say what answers to the rows of `model` are compared with."""
+        names = [self.models[model].dataset]
+        learnt = {**self.built, **{name: row.dataset for name, row in self.retests.items()}}
+        while names[-1] in learnt and names[-1] not in names[:-1]:
+            names.append(learnt[names[-1]])
+        return [name for name in names if name in self.references]
+
     def compared_with(self, model: str) -> list[str]:
         """Return the models and bases that answers to the rows of `model` are compared with."""
-        return [self.references[name].model for name in self.chain(model) if name in self.references]
+        return [self.references[name].model for name in self.references_of(model)]
 
     def chain(self, model: str) -> list[str]:
         """Return the dataset of `model`, the one that this adds something to, … down to a dataset or a mix."""

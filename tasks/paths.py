@@ -37,7 +37,7 @@ def validated(dataset: str) -> Path:
 
 
 def prepared(dataset: str) -> Path:
-    """The splits of a dataset, a mix or a cascade."""
+    """The splits of a dataset, or of a row made of datasets."""
     return DATA / "prepared" / dataset
 
 

@@ -90,7 +90,8 @@ def _exactly(train: Mapping[str, object]) -> bool:
 
 def _has_reference(values: Mapping[str, object], row: Mapping[str, object]) -> bool:
     """Whether the dataset of a row of models is, or is made of, a row of references."""
-    tables = [table for table in (values.get(name) for name in ("references", "rubrics", "cascades", "mixes")) if table]
+    made = ("references", "retests", "rubrics", "cascades", "mixes")
+    tables = [table for table in (values.get(name) for name in made) if table]
     built = {name: of for table in reversed(tables) if isinstance(table, Mapping) for name, of in table.items()}
     references, name = values.get("references"), row.get("dataset")
     for _ in range(len(built) + 1):
@@ -120,7 +121,7 @@ def _row_for(
 def problems(params: Params, name: str) -> Iterator[str]:
     """Yield a sentence for each reason why the model `name` has no reference to compare with, or not this one."""
     model = params.models[name]
-    rows = [row for row in params.chain(name) if row in params.references]
+    rows = params.references_of(name)
     for row in rows:
         yield from problems_of(params, row)
         other = params.references[row].model
@@ -141,8 +142,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
 def problems_of(params: Params, row: str) -> Iterator[str]:
     """Yield a sentence for each reason why the reference of a row of references cannot be computed."""
     reference = params.references[row]
-    main = params.sources(reference.dataset)[0]
-    prepare = params.datasets[main].prepare
+    prepare = params.datasets[params.learnt(reference.dataset)[0]].prepare
     if shapes.of(prepare).makes not in COMPARED:
         yield (
             f"references.{row}.dataset is {reference.dataset}, whose rows are of the shape {shapes.name_of(prepare)} "
@@ -159,8 +159,8 @@ def problems_of(params: Params, row: str) -> Iterator[str]:
 def remarks(params: Params, name: str) -> Iterator[str]:
     """Yield a line if the reference of the model `name` is computed in another precision than its training."""
     train = params.models[name].train
-    for row in params.chain(name):
-        if row in params.references and params.references[row].bf16 != train.bf16 and train.tuner.kind == FAST:
+    for row in params.references_of(name):
+        if params.references[row].bf16 != train.bf16 and train.tuner.kind == FAST:
             yield (
                 f"references.{row}.bf16 is {str(params.references[row].bf16).lower()}, and models.{name}.train.bf16 "
                 f"{str(train.bf16).lower()}: rounding makes log-probabilities differ by up to a nat; write the same"

@@ -25,7 +25,7 @@ from tasks.device import attention, compute_dtype, device, seed_everything
 from tasks.dialogues.chat import load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import whole_directory, write_json, write_jsonl
-from tasks.models import architecture, fast_lora, lm
+from tasks.models import architecture, lm
 from tasks.section import Section
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _batches(rows: Sequence[Compared]) -> Iterator[list[int]]:
 def _load(params: Reference, weights: Path) -> "nn.Module | lm.ReadsAnswers":
     """The model, read by the same pass as in training where there is one."""
     import torch
+
+    from tasks.models import fast_lora
 
     dtype = compute_dtype() if params.bf16 else torch.float32
     model = lm.parent(weights, {"dtype": dtype, "attn_implementation": attention()})

@@ -54,6 +54,16 @@ def choice(thing: dict[str, str]) -> dict[str, Any]:
     return {**preference(thing), "margin": "0.5"}
 
 
+def rated(thing: dict[str, str]) -> dict[str, Any]:
+    """A question, an answer, and whether it is good."""
+    pair, is_good = preference(thing), thing["mood"] == "warm"
+    return {
+        "prompt": pair["prompt"],
+        "completion": pair["chosen" if is_good else "rejected"],
+        "label": "yes" if is_good else "no",
+    }
+
+
 def text(thing: dict[str, str]) -> dict[str, Any]:
     """A short document that shares little with the others."""
     dice = random.Random(thing["id"])
@@ -95,7 +105,7 @@ def spans(thing: dict[str, str]) -> dict[str, Any]:
 
 MAKERS = {
     maker.__name__: maker
-    for maker in (table, labelled, scored, alpaca, chat, preference, choice, text, pair, tagged, spans)
+    for maker in (table, labelled, scored, alpaca, chat, preference, rated, choice, text, pair, tagged, spans)
 }
 
 

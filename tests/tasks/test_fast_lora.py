@@ -130,7 +130,7 @@ def test_loss_and_gradients_are_transformers_own_for_weighted_tokens():
 
 def test_loss_and_gradients_are_transformers_own_for_preferences():
     pairs = rows()
-    encoded = [{**a, "both": [a, b]} for a, b in zip(pairs, pairs[::-1], strict=True)]
+    encoded = [{**a, "both": [a, b], "reference": [-3.0, -4.0]} for a, b in zip(pairs, pairs[::-1], strict=True)]
     assert_same(*both(model_of(), dpo, encoded=encoded))
 
 

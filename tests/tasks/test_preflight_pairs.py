@@ -15,7 +15,7 @@ PAIRS = list(itertools.product(kinds.names("tasks.objectives"), kinds.names("tas
 
 def test_pairs_that_cannot_be_trained_are_refused_in_a_sentence_that_names_another_tuner():
     refused = {pair: words for pair in PAIRS if (words := refusals(*pair))}
-    assert ("dpo", "full") in refused and ("sft", "lora") not in refused
+    assert ("sft", "frozen") in refused and ("sft", "lora") not in refused
     for (objective, tuner), (words, *more) in refused.items():
         use = words.partition("; use ")[2].rstrip(".").replace(" or ", ", ").split(", ")
         assert words.startswith("models.mine.train.") and tuner in words and not more

@@ -19,6 +19,7 @@ from tasks.stages.base import base as make_base
 from tasks.stages.cascade import cascade
 from tasks.stages.ingest.__main__ import ingest
 from tasks.stages.prepare.__main__ import prepare
+from tasks.stages.reference import reference
 from tasks.stages.train.__main__ import train
 from tasks.weights.tuned import answer
 from tests import encoders, pictures, sequences, tiny
@@ -117,6 +118,11 @@ def data(params: Params, name: str, folder: Path) -> Path:
         )
         made = [data(params, each, folder) for each in (row.dataset, row.trained_on)]
         cascade(row, *made, whole, whole, place, folder)
+        return place
+    if name in params.references:
+        of = params.references[name]
+        make_base(parse(Base, params.bases[of.model].model_dump(), ""), folder / of.model)
+        reference(of, data(params, of.dataset, folder), folder / of.model, place, folder / "reference.json")
         return place
     raw, validated = folder / f"raw-{name}", folder / f"validated-{name}"
     ingest(params.datasets[name].ingest, raw)
