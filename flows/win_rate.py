@@ -80,6 +80,8 @@ def main() -> None:
     parser.add_argument("--with", default="", dest="using", help="which judge of that kind: a row of params.yaml")
     parser.add_argument("--on", default="", help="the dataset whose test rows are the prompts")
     parser.add_argument("--rows", type=int, help="at most so many prompts")
+    parser.add_argument("--temperature", type=float, default=0.0, help="of the answers; 0: the likeliest tokens")
+    parser.add_argument("--seed", type=int, default=42, help="of answers at a temperature")
     options = parser.parse_args()
     sys.exit(edge.guarded(lambda: run(Request(**vars(options)))))
 

@@ -83,6 +83,21 @@ def test_the_distance_is_the_mean_kl_of_each_token_by_hand(base: Path, few: Path
     assert tokens == len(answer) and nats == pytest.approx(total, rel=2e-2) and nats > 0.5
 
 
+def test_sampled_answers_are_the_seeds_and_two_equal_models_draw_the_same(
+    base: Path, few: Path, tmp_path: Path
+) -> None:
+    rows = read_jsonl(few / "test.jsonl")
+
+    def texts(seed: int, temperature: float = 1.0, name: str = "tiny") -> list[str]:
+        drawn = Player(name, base, None, PREDICT, tmp_path / name, temperature, seed)
+        players.ask(drawn, rows, drawn.folder("toys"))
+        return [row["text"] for row in players.answers(drawn, rows, "toys")]
+
+    assert texts(1) == texts(1, name="twin") != texts(2)
+    assert texts(1) != texts(1, temperature=0.0)
+    assert {folder.name for folder in (tmp_path / "tiny/asked").iterdir()} == {"toys", "toys-t1"}
+
+
 def test_models_of_other_tokens_have_no_distance(base: Path, few: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -51,6 +51,7 @@ SCORES = {"train": {"objective": {"kind": "reward"}, "tuner": {"kind": "full"}},
             {},
             "reads the column `categry`, which the answers of datasets.tickets do not have; did you mean `category`?",
         ),
+        (params(ONE), {"temperature": -1.0}, "TEMPERATURE=-1 is not between 0 (the likeliest tokens) and 5."),
         (params(ONE), {"rows": 0}, "ROWS=0: a win rate is of at least one prompt."),
     ],
 )

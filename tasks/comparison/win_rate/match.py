@@ -90,7 +90,7 @@ def steps(match: Match) -> Iterator[Step]:
 
 
 def _distance(player: Player, other: Player, on: str) -> Path:
-    return player.reports / "divergence" / on / other.name
+    return player.reports / "divergence" / player.folder(on).name / other.name
 
 
 def _measure(player: Player, other: Player, told: Sequence[Answered], out: Path) -> None:

@@ -1,6 +1,7 @@
 """A win rate as a command asks for it: what is checked before any work, the stages it needs, and the match itself."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tasks import objectives, paths
 from tasks.comparison.win_rate import datasets
@@ -12,6 +13,7 @@ from tasks.errors import ParamsError
 from tasks.params import Params, lineage, model_of
 from tasks.section import suggestion
 
+HOTTEST = 5  # temperature
 JUDGES: Mapping[str, Choose] = {"rubric": rubric.choose, "reward": reward.choose}
 
 
@@ -31,6 +33,8 @@ def completed(params: Params, request: Request) -> Request:
         raise ParamsError(f"BY={request.by} is not a kind of judge{suggestion(request.by, JUDGES)}")
     if request.rows is not None and request.rows < 1:
         raise ParamsError(f"ROWS={request.rows}: a win rate is of at least one prompt.")
+    if not 0 <= request.temperature <= HOTTEST:
+        raise ParamsError(f"TEMPERATURE={request.temperature:g} is not between 0 (the likeliest tokens) and {HOTTEST}.")
     for name in (request.model, request.against):
         if name in params.models and objectives.of(params.models[name].train.objective).head not in objectives.WRITES:
             raise ParamsError(
@@ -39,7 +43,7 @@ def completed(params: Params, request: Request) -> Request:
     nearest = request.against if request.against in params.models else request.model
     on = request.on or params.models[nearest].dataset
     datasets.stage_of(params, on)
-    return Request(request.model, request.against, request.by, request.using, on, request.rows)
+    return replace(request, on=on)
 
 
 def chosen(params: Params, request: Request) -> Chosen:
@@ -67,7 +71,7 @@ def match(params: Params, request: Request) -> Match:
         on=request.on,
         prepared=paths.prepared(request.on),
         trained_on=tuple(paths.prepared(name) for name in trained_on),
-        name=judge.name,
+        name=judge.name + (f"-t{request.temperature:g}" if request.temperature else ""),
         judge=judge.judge,
         made_of=judge.made_of(),
         evaluate=row.evaluate,
@@ -84,13 +88,15 @@ def _player(params: Params, name: str, request: Request) -> Player:
     """A model on its parent, or a base, which is asked as the first model is."""
     if name in params.models:
         row = params.models[name]
-        return Player(name, paths.weights(row.parent), paths.trained(name), row.predict, paths.reports(name))
+        how = request.temperature, request.seed
+        return Player(name, paths.weights(row.parent), paths.trained(name), row.predict, paths.reports(name), *how)
     return _whole(params, name, request)
 
 
 def _whole(params: Params, name: str, request: Request) -> Player:
     """A base, or a model that others are tuned from, with its merged weights."""
-    return Player(name, paths.weights(name), None, params.models[request.model].predict, paths.reports(name))
+    predict, how = params.models[request.model].predict, (request.temperature, request.seed)
+    return Player(name, paths.weights(name), None, predict, paths.reports(name), *how)
 
 
 def _origins(params: Params, name: str, others: list[str], request: Request) -> tuple[Player, ...]:
@@ -112,4 +118,5 @@ def _about(params: Params, request: Request) -> dict[str, str]:
             told[name] = f"{row.parent}, tuned on {row.dataset} ({', '.join(kinds)})"
         else:
             told[name] = "a base, as it is"
-    return {**told, "Prompts": f"test rows of {request.on}"}
+    how = f"sampled at temperature {request.temperature:g} by seed {request.seed}" if request.temperature else "greedy"
+    return {**told, "Prompts": f"test rows of {request.on}", "Answers": how}

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, cast
 from tasks.comparison import contestants
 from tasks.comparison.contestants import TUNED
 from tasks.dataset import answered
-from tasks.dataset.rows import Answered, Prepared, Row
+from tasks.dataset.rows import Answer, Answered, Prepared, Row
 from tasks.files import sha256
 from tasks.stages.predict.params import Predict
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
+
+    from tasks.inference.answers import Writer
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class Player:
     trained: Path | None
     predict: Predict
     reports: Path
+    temperature: float = 0.0  # of its answers; 0: the likeliest tokens
+    seed: int = 42
 
     @property
     def hashes(self) -> dict[str, object]:
         """What its answers rest on."""
-        settings = self.predict.model_dump(mode="json")
+        settings = {**self.predict.model_dump(mode="json"), "temperature": self.temperature}
+        if self.temperature:
+            settings["seed"] = self.seed
         return {
             "weights": sha256(self.weights),
             "trained": sha256(self.trained) if self.trained else None,
@@ -52,8 +58,8 @@ class Player:
         return cast("Tokenizer", tokenizer(self.weights, self.trained))
 
     def known(self, rows: Sequence[Prepared]) -> list[Answered] | None:
-        """The answers that the stage `predict` has to all of `rows`, in their order; None if it lacks one."""
-        if self.trained is None:
+        """The greedy answers that the stage `predict` has to all of `rows`, in their order; None if it lacks one."""
+        if self.trained is None or self.temperature:
             return None
         folder = contestants.folders(self.reports)[TUNED]
         if not (folder / answered.FILE).exists():
@@ -66,17 +72,17 @@ class Player:
 
     def folder(self, on: str) -> Path:
         """Where its answers to prompts of the dataset `on` are that `predict` has none to."""
-        return self.reports / "asked" / on
+        return self.reports / "asked" / (f"{on}-t{self.temperature:g}" if self.temperature else on)
 
 
 def answers(player: Player, rows: Sequence[Prepared], on: str) -> list[Answered]:
-    """Greedy answers to `rows` of the dataset `on`: those of `predict`, or such as were asked for and kept."""
+    """Answers to `rows` of the dataset `on`: those of `predict`, or such as were asked for and kept."""
     known = player.known(rows)
     return answered.read(player.folder(on)) if known is None else known
 
 
 def ask(player: Player, rows: Sequence[Prepared], out: Path) -> None:
-    """Write `out/predictions.jsonl` and `out/timing.json`: the player's greedy answers to `rows`."""
+    """Write `out/predictions.jsonl` and `out/timing.json`: the player's answers to `rows`."""
     from tasks.inference.engine.choice import of_parent
     from tasks.inference.engine.trained import of_trained
     from tasks.weights import tuned
@@ -84,9 +90,37 @@ def ask(player: Player, rows: Sequence[Prepared], out: Path) -> None:
     params, trained = player.predict, player.trained
     size, most, engine = params.per_device_eval_batch_size, params.max_new_tokens, params.engine
     writer = of_trained(engine, player.weights, trained) if trained else of_parent(engine, player.weights)
+    if player.temperature:
+        return answered.write(out, _sampled(player, rows, writer), {"temperature": player.temperature})
     told = tuned.answer(player.weights, trained, rows, size, most, player.name, writer=writer)
     timing = {"seconds_per_answer": told.seconds / max(1, len(rows)), "engine": told.engine}
     answered.write(out, told.predictions, timing)
+
+
+def _sampled(player: Player, rows: Sequence[Prepared], writer: "Writer | None") -> list[Answered]:
+    """One answer to each row; two models draw by the same random numbers, so that chance parts them less."""
+    from tasks.dialogues.chat import decode_answer
+    from tasks.inference.sampling import Sampled, Sampling, write_samples
+
+    written: dict[int, list[Sampled]] = {}
+    params = player.predict
+    how = Sampling(
+        (player.temperature,),
+        player.seed,
+        params.max_new_tokens,
+        params.per_device_eval_batch_size,
+        known=frozenset(),
+        keep=written.update,
+    )
+    reader = player.tokenizer()
+    write_samples(player.load(), reader, rows, how, player.name, writer)
+    told = []
+    for place, row in enumerate(rows):
+        (answer,) = written[place]
+        text = row.get("given", "") + decode_answer(reader, answer.tokens)
+        facts: Answer = {"text": text, "token_ids": answer.tokens, "finished": answer.finished, "nll": 0.0, "tokens": 0}
+        told.append(answered.with_answer(row, facts))  # the right answers are not scored here
+    return told
 
 
 def fingerprint(rows: Sequence[Row] | Sequence[Answered]) -> str:

@@ -93,7 +93,7 @@ def _line(of: Result, key: str, what: str, means: str, form: str) -> Line:
 
 def _distances(of: Result) -> list[Line]:
     names = dict.fromkeys(name for who in (of["model"], of["against"]) for name in (*who["kl"], *who["kl_reasons"]))
-    means = "nats per token, on its own greedy answers, over the whole vocabulary"
+    means = "nats per token, on its own answers, over the whole vocabulary"
     return [
         Line(f"KL from {name}", means, _distance(of["model"], name), _distance(of["against"], name)) for name in names
     ]

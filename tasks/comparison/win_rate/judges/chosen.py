@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Request:
     """A win rate as a command asks for it: two models, the kind of judge and which one (`using`), the dataset of the
-    prompts and the most of them.
+    prompts and the most of them, and the temperature and seed of the answers (0: the likeliest tokens).
     """
 
     model: str
@@ -22,6 +22,8 @@ class Request:
     using: str = ""
     on: str = ""
     rows: int | None = None
+    temperature: float = 0.0
+    seed: int = 42
 
 
 @dataclass(frozen=True)
