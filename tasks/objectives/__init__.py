@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Never, Protocol, TypeVar, cast
 
 from tasks import kinds
 from tasks.dataset.encoded import Batch, Encoded, Processor
@@ -156,6 +156,11 @@ def head_of(folder: Path) -> Head:
 def never_packs(params: Section) -> bool:
     """`packs` of a kind with one example a row."""
     return False
+
+
+def by_its_trainer(*_: object) -> Never:
+    """`collate` and `loss` of an Online objective, whose Trainer has its own."""
+    raise NotImplementedError("batches and loss are those of the Trainer (tasks/stages/train/online)")
 
 
 def whole_rows(params: Section, encoded: Sequence[E], max_length: int) -> tuple[list[E], int]:
