@@ -18,7 +18,7 @@ from tasks.models import lm
 from tasks.weights import layer_groups
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to earn a reward with answers of its own, while staying close to the parent; PPO"

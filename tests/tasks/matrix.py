@@ -13,8 +13,10 @@ from tasks import kinds, objectives
 from tasks.files import read_jsonl, write_json, write_jsonl
 from tasks.formats.entities import Entity, to_json
 from tasks.preflight import pairs
+from tasks.section import parse
 from tasks.stages.prepare.shapes import choice
 from tasks.stages.reference import Reference, reference
+from tasks.stages.rubric import RubricRow, rubric
 from tasks.stages.train.params import Train
 from tests import encoders, pictures, sequences, tiny
 from tests.tasks import own_params
@@ -26,6 +28,15 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.torch", "tasks.stages.train.trainer"])
 
 
+# Of objectives that learn from answers of their own: as many steps over more answers, a reward that a base of noise
+# earns now and then, and the settings that let it learn in so few.
+ONLINE = {"num_train_epochs": 10, "per_device_train_batch_size": 32}
+REWARDS = [{"kind": "pattern", "pattern": "e"}]
+OBJECTIVES = {
+    "ppo": {"max_completion_length": 4, "num_ppo_epochs": 2, "missing_eos_penalty": 0.0, "kl_coef": 0.01},
+}
+
+
 def refusals(objective: str, tuner: str) -> list[str]:
     """What the check of params.yaml says of a pair."""
     train = {"objective": {"kind": objective}, "tuner": {"kind": tuner}}
@@ -35,9 +46,10 @@ def refusals(objective: str, tuner: str) -> list[str]:
 def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]:
     """Twenty steps in fp32, at the highest of the tuner's sensible rates: the base is tiny."""
     rates = kinds.load("tasks.tuners", tuner).learning_rates
+    is_online = objectives.online(SimpleNamespace(kind=objective))
     return {
         **tiny.TRAIN,
-        "objective": {"kind": objective},
+        "objective": {"kind": objective, **OBJECTIVES.get(objective, {})},
         "tuner": {"kind": tuner},
         "learning_rate": rates[1],
         "num_train_epochs": 5,
@@ -45,6 +57,7 @@ def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]
         "early_stopping_patience": 99,
         "max_length": 200,
         "bf16": False,
+        **(ONLINE if is_online else {}),
         **changes,
     }
 
@@ -62,7 +75,8 @@ def prepared(folder: Path, objective: str, base: Path) -> Path:
 
 
 def _prepared(folder: Path, objective: str) -> Path:
-    eats = next(iter(kinds.load("tasks.objectives", objective).eats))
+    known = kinds.load("tasks.objectives", objective).eats
+    eats = "chat" if "chat" in known else next(iter(known))
     if eats == "image":
         return pictures.write_prepared(folder, ROWS)
     start = 0
@@ -72,6 +86,13 @@ def _prepared(folder: Path, objective: str) -> Path:
         write_jsonl(folder / f"{name}.jsonl", rows)
         start += count
     write_json(folder / "format.json", {"system": tiny.PREPARE.system, "user": "", "answer": tiny.PREPARE.answer})
+    return with_rubric(folder, REWARDS) if hasattr(kinds.load("tasks.objectives", objective), "online") else folder
+
+
+def with_rubric(folder: Path, rewards: list[dict], held_out: list[dict] = ()) -> Path:
+    """The dataset in `folder` with what answers to it earn, in its place."""
+    section = parse(RubricRow, {"dataset": "mine", "rewards": rewards, "held_out": [*held_out]}, "")
+    rubric(section, folder, folder, folder.with_name(f"{folder.name}-rubric.json"))
     return folder
 
 
@@ -140,7 +161,7 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     split = {name: read_jsonl(rows / f"{name}.jsonl") for name in ("train", "validation")}
     processor = objectives.of(params.objective).processor(params.objective, base, split["train"])
     torch.manual_seed(0)
-    made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place)
+    made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place, rows)
     with torch.no_grad():
         for weight in made.model.parameters():
             if weight.requires_grad:

@@ -61,9 +61,7 @@ def trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd):
     objective, tuner = train["objective"]["kind"], train["tuner"]["kind"]
     whole = matrix.run(tmp_path / "whole", base, rows[objective], train)
     assert read_json(whole.report / "metrics.json")["steps"] == matrix.STEPS
-    with (whole.report / "loss.csv").open() as file:
-        losses = [float(line["loss"]) for line in csv.DictReader(file) if line["loss"]]
-    assert losses[-1] < losses[0]
+    assert learns(whole.report, getattr(kinds.load("tasks.objectives", objective), "online", ""))
 
     matrix.killed(tmp_path / "killed", base, rows[objective], train, KILLED_AT)
     capfd.readouterr()
@@ -82,6 +80,17 @@ def trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd):
         assert source["not_merged"]["kind"] == tuner and len(list((tmp_path / "weights").iterdir())) == 1
 
 
+def learns(report: Path, online: str) -> bool:
+    """Whether the loss has fallen; or the reward risen, where the model learns from answers of its own: what its loss
+    is depends on the answers.
+    """
+    with (report / "loss.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    losses = [float(line["loss"]) for line in lines if line["loss"]]
+    rewards = [float(line["reward"]) for line in lines if line.get("reward")]
+    return sum(rewards[-3:]) > sum(rewards[:3]) if online else losses[-1] < losses[0]
+
+
 def package(base: Path, trained: Path, prepared: Path, place: Path) -> None:
     from tasks.stages.package import Package
     from tasks.stages.package import package as stage
@@ -98,7 +107,7 @@ def package(base: Path, trained: Path, prepared: Path, place: Path) -> None:
 def test_gradients_reach_all_that_learns_and_nothing_else(objective, tuner, bases, rows, tmp_path):
     trainer = matrix.trainer_of(tmp_path, bases[objective], rows[objective], matrix.settings(objective, tuner))
     before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
-    batch = next(iter(trainer.get_train_dataloader()))
+    batch = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 1, trainer.args.device)[0][0]
     trainer.compute_loss(trainer.model, batch).backward()
     for name, weight in trainer.model.named_parameters():
         assert (weight.grad is not None and bool(weight.grad.any())) == weight.requires_grad, name

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.dataset.encoded import Completion, Prompted
-from tasks.dataset.rows import Row
+from tasks.dataset.rows import Prepared
 from tasks.dialogues import chat
 from tasks.inference.sampling import Sampled, Sampling, write_samples
 from tasks.rewards import Rubric, Scores
@@ -36,7 +36,7 @@ class Writing(NamedTuple):
 
 def write(model: "nn.Module", tokenizer: "Tokenizer", prompts: Sequence[Prompted], how: Writing) -> list[Written]:
     """An answer to each prompt; what is drawn depends on the seed, the row and its place, and not on earlier steps."""
-    rows: list[Row] = [{**prompt["row"], "id": f"{prompt['id']} {place}"} for place, prompt in enumerate(prompts)]
+    rows: list[Prepared] = [{**prompt["row"], "id": f"{prompt['id']} {place}"} for place, prompt in enumerate(prompts)]
     sampled = dict[int, Sampled]()
 
     def keep(answers: Mapping[int, list[Sampled]]) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 from transformers import TrainerControl, TrainingArguments
 
-from tasks.dataset.encoded import Batch, Completion, Prompted, left_padded, to_device
+from tasks.dataset.encoded import Batch, Completion, left_padded, to_device
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 from tasks.models import policy
@@ -106,7 +106,7 @@ class PpoTrainer(LearntWeights):
         """The answers that the next step learns, in batches, and the number of their tokens."""
         list(islice(epoch_iterator, num_batches))  # counted, so that the Trainer knows where it is
         step = self.state.global_step
-        if not self.answered or step % self.plan.steps_each == 0:
+        if step % self.plan.steps_each == 0:
             self.answered = self._write(step // self.plan.steps_each)
         rows = [self.answered[place] for place in self.plan.mini_batch(step)]
         batches = [self._batch(rows[start : start + self.micro]) for start in range(0, len(rows), self.micro)]
@@ -187,14 +187,8 @@ class PpoTrainer(LearntWeights):
         value = policy.value_loss(
             told.values, inputs["old_values"], inputs["old_returns"], told.mask, settings.cliprange_value
         )
-        self.updates.append(
-            {
-                "policy_loss": float(loss),
-                "value_loss": float(value),
-                "clip_share": float(clipped),
-                "tokens": float(told.mask.sum()),
-            }
-        )
+        sums = {"policy_loss": loss, "value_loss": value, "clip_share": clipped, "tokens": told.mask.sum()}
+        self.updates.append({name: float(part.detach()) for name, part in sums.items()})
         return (loss + settings.vf_coef * value) / count
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
