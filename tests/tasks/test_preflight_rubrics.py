@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import ParamsError
+from tasks.preflight import rubrics
 from tests.tasks import own_params
 
 LABELS = {"kind": "labels", "columns": ["category"]}
@@ -26,8 +27,6 @@ def scored(**changes: Any) -> dict[str, Any]:
 def test_a_rubric_that_fits_is_a_dataset_like_others() -> None:
     params = own_params.changed(**scored())
     assert params.sources("scored") == ["tickets"] and params.main_dataset("mine") == "tickets"
-    from tasks.preflight import rubrics
-
     assert list(rubrics.problems(params, "mine")) == []
 
 
@@ -65,6 +64,16 @@ def test_a_name_used_twice_is_refused() -> None:
     rubric = {"tickets": {"dataset": "tickets", "rewards": [LABELS]}}
     with pytest.raises(ParamsError, match="`tickets` is both a rubric and another row"):
         own_params.changed(rubrics=rubric)
+
+
+def test_a_training_by_reward_without_a_reward_is_refused_with_what_to_write() -> None:
+    train = {"objective": {"kind": "ppo"}, "tuner": {"kind": "lora"}}
+    assert own_params.refusal(models__mine__train=train) == (
+        "models.mine.train.objective.kind is ppo, which learns from a reward, and nothing rewards answers to tickets; "
+        "write `rubrics: {mine_rubric: {dataset: tickets, rewards: [{kind: valid}]}}` and `dataset: mine_rubric`."
+    )
+    params = own_params.changed(**scored(), models__mine__train=train)
+    assert list(rubrics.problems(params, "mine")) == []
 
 
 def test_a_mix_of_a_rubric_is_refused_with_what_to_write() -> None:

@@ -20,6 +20,7 @@ from tasks.stages.cascade import cascade
 from tasks.stages.ingest.__main__ import ingest
 from tasks.stages.prepare.__main__ import prepare
 from tasks.stages.reference import reference
+from tasks.stages.rubric import rubric
 from tasks.stages.train.__main__ import train
 from tasks.weights.tuned import answer
 from tests import encoders, pictures, sequences, tiny
@@ -123,6 +124,10 @@ def data(params: Params, name: str, folder: Path) -> Path:
         of = params.references[name]
         make_base(parse(Base, params.bases[of.model].model_dump(), ""), folder / of.model)
         reference(of, data(params, of.dataset, folder), folder / of.model, place, folder / "reference.json")
+        return place
+    if name in params.rubrics:
+        scored = params.rubrics[name]
+        rubric(scored, data(params, scored.dataset, folder), place, folder / "rubric.json")
         return place
     raw, validated = folder / f"raw-{name}", folder / f"validated-{name}"
     ingest(params.datasets[name].ingest, raw)
