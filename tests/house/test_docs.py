@@ -16,7 +16,15 @@ from tasks.stages.ingest.params import FORMATS
 from tests.house.project import ROOT, modules, nodes, parse, stages
 
 DOCS = ("README.md", "docs/operations.md", "docs/design.md", "docs/reference.md", "infra/README.md")
-PACKAGES = (methods.SHAPES, methods.OBJECTIVES, methods.TUNERS, reference.SOURCES, FORMATS, "tasks.rankings")
+PACKAGES = (
+    methods.SHAPES,
+    methods.OBJECTIVES,
+    methods.TUNERS,
+    reference.SOURCES,
+    FORMATS,
+    "tasks.rankings",
+    "tasks.rewards",
+)
 CODE = re.compile(r"`([^`\n]+)`|^ {4}([^|\s][^\n]*)$|^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FLOW = re.compile(r"\{[a-z_]+: [^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
