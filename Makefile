@@ -24,9 +24,10 @@ pipeline: setup ## from raw data to a served model (MODEL=triage)
 evaluate: setup ## compare a model with every alternative, nearest neighbours and retrieved examples included (MODEL=triage)
 	@$(PY) -m flows.evaluate $(MODEL)
 
-win-rate: setup ## how often a model's answers are better than another's, and what else changed (MODEL=mine AGAINST=triage BY=rubric WITH=name ON=dataset ROWS=50 TEMPERATURE=1)
+win-rate: setup ## how often a model's answers are better than another's (MODEL=mine AGAINST=triage BY=rubric, reward, judge or people; WITH=which ON=dataset ROWS=50 TEMPERATURE=1; FILE=anna.csv READER=Anna)
 	@$(PY) -m flows.win_rate $(or $(MODEL),$(error name a model: make win-rate MODEL=mine AGAINST=triage)) $(or $(AGAINST),$(error name the other: AGAINST=triage)) \
-	  $(if $(BY),--by $(BY)) $(if $(WITH),--with $(WITH)) $(if $(ON),--on $(ON)) $(if $(ROWS),--rows $(ROWS)) $(if $(TEMPERATURE),--temperature $(TEMPERATURE)) $(if $(SEED),--seed $(SEED))
+	  $(if $(BY),--by $(BY)) $(if $(WITH),--with $(WITH)) $(if $(ON),--on $(ON)) $(if $(ROWS),--rows $(ROWS)) $(if $(TEMPERATURE),--temperature $(TEMPERATURE)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FILE),--file '$(FILE)') $(if $(READER),--reader '$(READER)') $(if $(filter model,$(READER_IS)),--model-read)
 
 judge: setup ## have a judge (ANNEAL_JUDGE_URL) compare sampled answers (RANKING=mine)
 	@$(PY) -m flows.judge judge $(or $(RANKING),$(error name a ranking: make judge RANKING=mine))

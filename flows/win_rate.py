@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import full_run
@@ -12,6 +13,7 @@ from flows.summary_table import WIDTH
 from tasks import stage as edge
 from tasks.comparison.win_rate import match as matches
 from tasks.comparison.win_rate import plan, words
+from tasks.comparison.win_rate.judges import people
 from tasks.comparison.win_rate.judges.chosen import Request
 from tasks.comparison.win_rate.match import Match
 from tasks.inference.engine.lifetime import keeping
@@ -29,6 +31,9 @@ def run(request: Request) -> None:
         screen.begin("checking params.yaml and the data")
         params = full_run.checked(request.model, screen.say)
         request = plan.completed(params, request)
+        plan.chosen(params, request)
+        if request.file or request.reader:
+            screen.say(people.read_in(request))
         if request.against in params.models:
             params = full_run.checked(request.against, screen.say)
         with only_one(), keeping() as keeper:
@@ -50,6 +55,8 @@ def show(match: Match, of: "Result") -> None:
     console.print(f"\n{words.headline(model, against, of)}.", markup=False)
     console.print(words.sentence(model, against, of), markup=False)
     console.print(_table(model, against, of))
+    for remark in of["remarks"]:
+        print(remark)
     print(f"answers side by side: {match.folder / matches.PAGE}", flush=True)
 
 
@@ -82,6 +89,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="at most so many prompts")
     parser.add_argument("--temperature", type=float, default=0.0, help="of the answers; 0: the likeliest tokens")
     parser.add_argument("--seed", type=int, default=42, help="of answers at a temperature")
+    parser.add_argument("--file", type=Path, help="a sheet that came back (--by people)")
+    parser.add_argument("--reader", default="", help="who read it")
+    parser.add_argument("--model-read", action="store_true", dest="is_model", help="the reader is a model, no person")
     options = parser.parse_args()
     sys.exit(edge.guarded(lambda: run(Request(**vars(options)))))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tasks import objectives, paths
 from tasks.comparison.win_rate import datasets
-from tasks.comparison.win_rate.judges import reward, rubric
+from tasks.comparison.win_rate.judges import endpoint, people, reward, rubric
 from tasks.comparison.win_rate.judges.chosen import Choose, Chosen, Request
 from tasks.comparison.win_rate.match import Match
 from tasks.comparison.win_rate.players import Player
@@ -14,7 +14,12 @@ from tasks.params import Params, lineage, model_of
 from tasks.section import suggestion
 
 HOTTEST = 5  # temperature
-JUDGES: Mapping[str, Choose] = {"rubric": rubric.choose, "reward": reward.choose}
+JUDGES: Mapping[str, Choose] = {
+    "rubric": rubric.choose,
+    "reward": reward.choose,
+    "judge": endpoint.choose,
+    "people": people.choose,
+}
 
 
 def completed(params: Params, request: Request) -> Request:
@@ -33,6 +38,8 @@ def completed(params: Params, request: Request) -> Request:
         raise ParamsError(f"BY={request.by} is not a kind of judge{suggestion(request.by, JUDGES)}")
     if request.rows is not None and request.rows < 1:
         raise ParamsError(f"ROWS={request.rows}: a win rate is of at least one prompt.")
+    if request.by != "people" and (request.file or request.reader):
+        raise ParamsError(f"FILE and READER are of a sheet that people read; with BY={request.by} leave them out.")
     if not 0 <= request.temperature <= HOTTEST:
         raise ParamsError(f"TEMPERATURE={request.temperature:g} is not between 0 (the likeliest tokens) and {HOTTEST}.")
     for name in (request.model, request.against):

@@ -65,6 +65,7 @@ class Result(TypedDict):
     controlled: Controlled
     length_ratio: Estimate
     orders: Orders | None
+    remarks: list[str]
     parts: list[PartRate]
     model: Figures
     against: Figures
@@ -94,6 +95,7 @@ def result(
         "controlled": controlled(shares, of_told, params),
         "length_ratio": ratio(np.array(lengths, float).T, params),
         "orders": judged.orders,
+        "remarks": judged.remarks,
         "parts": [_part(part, params) for part in judged.parts],
         "model": figures(answers[0], texts[0], divergences[0], params),
         "against": figures(answers[1], texts[1], divergences[1], params),

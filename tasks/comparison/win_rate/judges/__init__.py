@@ -31,7 +31,7 @@ class Orders(TypedDict):
 class Judgement:
     """How far the first model won each prompt (1, 1/2 for a tie, 0; None without a verdict), and why, in a few words.
 
-    `by` names the judge in a sentence.
+    `by` names the judge in a sentence; `remarks` say how far to trust it.
     """
 
     by: str
@@ -39,6 +39,7 @@ class Judgement:
     notes: list[str]
     parts: list[Part] = field(default_factory=list)
     orders: Orders | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 class Judge(Protocol):

@@ -1,4 +1,6 @@
-"""Verdicts of someone who is shown two answers: each pair in both orders, since a place sways models and people."""
+"""Verdicts of someone who is shown two answers: each pair in both orders, since a place sways models (Zheng et al.
+2023, arXiv:2306.05685).
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from tasks.comparison.win_rate.judges import Judgement, Orders
 from tasks.dataset.rows import Prepared, prompt
+from tasks.texts.clean import folded
 
 
 class Compare(Protocol):
@@ -17,7 +20,7 @@ class Compare(Protocol):
 
 
 class Pair(NamedTuple):
-    """Verdicts in both orders, each of the answer that stood first; `is_same`: the answers are equal, nobody judged."""
+    """Verdicts in both orders, each of the answer that stood first; `is_same`: they look alike, nobody judged."""
 
     there: float | None
     back: float | None
@@ -39,6 +42,9 @@ class Pair(NamedTuple):
         return f"{words[self.there]} shown first, {words[1 - self.back]} shown second"
 
 
+SAME = Pair(0.5, 0.5, is_same=True)
+
+
 @dataclass(frozen=True)
 class BothOrders:
     """A judge that `compare`s each pair twice; `shown` makes the prompt's text of a row."""
@@ -49,19 +55,28 @@ class BothOrders:
 
     def __call__(self, rows: Sequence[Prepared], first: Sequence[str], second: Sequence[str]) -> Judgement:
         """The mean of both verdicts; none where one of them is missing. Equal answers tie without being shown."""
-        pairs = [self._judge(row, *both) for row, *both in zip(rows, first, second, strict=True)]
-        return Judgement(self.by, [pair.share for pair in pairs], [pair.note for pair in pairs], orders=_orders(pairs))
+        return of_pairs(self.by, [self._judge(row, *both) for row, *both in zip(rows, first, second, strict=True)])
 
     def _judge(self, row: Prepared, first: str, second: str) -> Pair:
-        if first == second:
-            return Pair(0.5, 0.5, is_same=True)
+        if is_same(first, second):
+            return SAME
         text = self.shown(row)
         return Pair(self.compare(text, first, second), self.compare(text, second, first))
 
 
+def is_same(first: str, second: str) -> bool:
+    """Whether two answers look alike."""
+    return folded(first) == folded(second)
+
+
+def of_pairs(by: str, pairs: Sequence[Pair]) -> Judgement:
+    """What the verdicts of both orders come to."""
+    return Judgement(by, [pair.share for pair in pairs], [pair.note for pair in pairs], orders=_orders(pairs))
+
+
 def _orders(pairs: Sequence[Pair]) -> Orders | None:
     """None where nothing was judged in both orders."""
-    told = [(there, back) for there, back, is_same in pairs if not is_same and there is not None and back is not None]
+    told = [(there, back) for there, back, same in pairs if not same and there is not None and back is not None]
     if not told:
         return None
     return {

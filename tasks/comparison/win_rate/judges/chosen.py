@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.comparison.win_rate.judges import Judge
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Request:
     """A win rate as a command asks for it: two models, the kind of judge and which one (`using`), the dataset of the
-    prompts and the most of them, and the temperature and seed of the answers (0: the likeliest tokens).
+    prompts and the most of them, and the temperature and seed of the answers (0: the likeliest tokens). `file` is a
+    sheet that came back from a `reader`, who may be a model.
     """
 
     model: str
@@ -24,6 +26,9 @@ class Request:
     rows: int | None = None
     temperature: float = 0.0
     seed: int = 42
+    file: Path | None = None
+    reader: str = ""
+    is_model: bool = False
 
 
 @dataclass(frozen=True)
