@@ -36,8 +36,7 @@ BEAT = 20.0  # seconds between signs of life: the precision of a killed retraini
 def run(task: str | None = None, now: bool = False) -> None:
     """Decide about `task`, or about all that are served, and retrain where the answer is yes; `now`: a person asked."""
     params = settings.load()
-    if task is not None:
-        settings.model_of(params, task)
+    task = None if task is None else settings.task_of(params, task)
     tracking.check()
     prefect_server.choose(params.servers)
     if now:
@@ -82,8 +81,7 @@ def _run_name() -> str:
 def served(params: settings.Params, task: str | None) -> list[str]:
     """Return the rows of models to decide about: `task`, or those that have a champion."""
     if task is not None:
-        settings.model_of(params, task)
-        return [task]
+        return [settings.task_of(params, task)]
     return [
         name for name, routed in routes.read().tasks.items() if name in params.models and "champion" in routed.targets
     ]

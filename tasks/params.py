@@ -224,6 +224,12 @@ def needed(params: Params, models: Iterable[str]) -> list[str]:
     return list(rows)
 
 
+def task_of(params: Params, name: str) -> str:
+    """Return the name under which versions of the row `name` of models are served; ParamsError if there is no row."""
+    model_of(params, name)
+    return params.task(name)
+
+
 def model_of(params: Params, name: str) -> Model:
     """Return the row `name` of models; ParamsError if there is none."""
     if name not in params.models:

@@ -5,7 +5,6 @@ adapter beside the second.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks import paths
 from tasks.errors import AnnealError
 from tasks.params import Params
 from tasks.records import decisions
@@ -14,6 +13,7 @@ from tasks.serve import forms, state
 from tasks.serve.forms import Form, ServedChampion
 from tasks.serve.reconcile.step import route
 from tasks.steps.deploy import deploy
+from tasks.steps.trained_on import weights
 from tasks.versions import registry
 from tasks.versions.registry import Model, Version
 
@@ -52,8 +52,7 @@ def _move(
     try:
         _refuse_open_canary(registry.read(served.row))  # now: earlier moves take minutes
         kept = state.base_folder(served.base)
-        weights = kept if kept.exists() else paths.weights(params.models[served.row].parent)
-        _, parity = deploy(version, weights, params, models)
+        _, parity = deploy(version, kept if kept.exists() else weights(params, version), params, models)
         route(params, served.row)
     except AnnealError as error:
         decisions.note(Decision(served.row, "serve", "held", (f"{what}: {error}",), facts))

@@ -5,11 +5,11 @@ import sys
 import time
 
 from tasks import params as settings
-from tasks import paths
 from tasks.errors import AnnealError
 from tasks.params import Params
 from tasks.serve.reconcile import records, step
 from tasks.stage import guarded
+from tasks.steps import trained_on
 from tasks.steps.change_form import regroup
 from tasks.steps.deploy import deploy, is_available
 from tasks.versions import alias_moves, promotion, verdict_tags
@@ -25,12 +25,12 @@ def promote(name: str, force: bool) -> None:
     deployed first.
     """
     params, began = settings.load(), time.monotonic()
-    model = settings.model_of(params, name)
+    name = settings.task_of(params, name)
     with alias_moves.held(name, params.models) as now:
         undeployed = _undeployed(now, params, force)
         outcome = None if undeployed else _promoted(now, params, force)
     if undeployed:  # without the lock, which nobody should hold for so long
-        deploy(undeployed, paths.weights(model.parent), params, now.models)
+        deploy(undeployed, trained_on.weights(params, undeployed), params, now.models)
         began = time.monotonic()
     if outcome is None:
         with alias_moves.held(name, params.models) as now:
@@ -57,7 +57,7 @@ def _promoted(now: Held, params: Params, force: bool) -> step.StepResult:
 def rollback(name: str) -> None:
     """Close an open canary, or make @previous the champion again."""
     params, began = settings.load(), time.monotonic()
-    settings.model_of(params, name)
+    name = settings.task_of(params, name)
     if records.is_reconciler_running():
         print(records.ask(name, "rollback", PATIENCE))
         return
