@@ -57,7 +57,9 @@ def pair(tokenizer: "Tokenizer", row: Prepared) -> Compared:
 
 
 def _with_answer(row: Prepared, text: str) -> Prepared:
-    return {**row, "answer": text}
+    """The row with another answer; what a classifier predicts of both (tasks/stages/retest.py) stays in the prompt."""
+    other: Prepared = {**row, "answer": text}
+    return {**other, "rest": text.removeprefix(row["given"])} if "given" in row else other
 
 
 def longest(both: Sequence[Completion]) -> Completion:

@@ -96,13 +96,18 @@ def with_mates(rows: Sequence[Prepared], others: Sequence[Prepared]) -> list[Pre
         return list(rows)
     if len({_prompt(row) for row in rows}) == 1:
         pool = [row for row in others if _prompt(row) != _prompt(rows[0])] or list(others)
-        return [{**row, "mate": pool[place % len(pool)]["answer"]} for place, row in enumerate(rows)]
+        return [{**row, "mate": _said(pool[place % len(pool)])} for place, row in enumerate(rows)]
     order = sorted(range(len(rows)), key=lambda place: (len(rows[place]["answer"]), str(rows[place]["id"])))
     mates = dict[int, str]()
     for place, own in enumerate(order):
         following = (rows[order[(place + step) % len(order)]] for step in range(1, len(order)))
-        mates[own] = next(row["answer"] for row in following if _prompt(row) != _prompt(rows[own]))
+        mates[own] = next(_said(row) for row in following if _prompt(row) != _prompt(rows[own]))
     return [{**row, "mate": mates[place]} for place, row in enumerate(rows)]
+
+
+def _said(row: Prepared) -> str:
+    """The answer of a row; behind labels that a classifier predicts, what follows them."""
+    return row.get("rest", row["answer"])
 
 
 def _prompt(row: Prepared) -> str:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tasks.dataset import compared
 from tasks.dataset.rows import Prepared
+from tasks.dialogues.chat import load_tokenizer
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.params import Params
 from tasks.preflight import objective_fits
-from tasks.stages import retest as retest_stage
 from tasks.stages.prepare.shapes.table import format_row
-from tasks.stages.retest import Retest, retest
+from tasks.stages.reference import with_mates
+from tasks.stages.retest import Retest, behind_labels, retest
 from tests import tiny
 from tests.tasks.own_params import VALUE, changed
 
@@ -82,10 +84,10 @@ def test_behind_a_cascade_answers_begin_with_what_its_classifier_tells(tmp_path:
     del rows[2]["rejected"]  # as a rated answer
     rows[3]["answer"] = "no JSON"
     tested = {**tiny.prepared_rows(20, 1)[0], "given": '{"colour": "red", "mood": "calm", "reply":', "rest": " x"}
-    split = [retest_stage.behind_labels(row, tested) for row in rows]
+    split = [behind_labels(row, tested) for row in rows]
     assert split[0] == {**rows[0], "given": f'{labels}, "reply":', "rest": reply}
     assert split[1] == rows[1] and split[3] == rows[3] and split[2]["rest"].endswith("}")
-    assert retest_stage.behind_labels(rows[0], tiny.prepared_rows(20, 1)[0]) == rows[0]
+    assert behind_labels(rows[0], tiny.prepared_rows(20, 1)[0]) == rows[0]
 
 
 def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
@@ -133,3 +135,19 @@ def test_a_model_that_cannot_take_turns_with_the_one_it_is_released_as_is_refuse
     with pytest.raises(ParamsError) as stopped:
         released(**changes)
     assert words in str(stopped.value)
+
+
+def test_answers_behind_labels_are_compared_from_there_on(base: Path) -> None:
+    tokenizer = load_tokenizer(base)
+    [tested] = tiny.prepared_rows(20, 1)
+    tested = {**tested, "given": '{"colour": "red", "mood": "calm", "reply":', "rest": ""}
+    rows = as_pairs(tiny.prepared_rows(60, 3))
+    for row in rows:
+        row["rejected"] = row["answer"].split(', "reply":')[0] + ', "reply": "No."}'
+    row = behind_labels(rows[0], tested)
+    encoded = compared.pair(tokenizer, row)
+    words = [tokenizer.decode(one["input_ids"][one["prompt_length"] :]) for one in encoded["both"]]
+    assert words == [f"{row['rest']}{tokenizer.eos_token}", f' "No."}}{tokenizer.eos_token}']
+    assert tokenizer.decode(encoded["input_ids"][: encoded["prompt_length"]]).endswith(row["given"])
+    rated: list[Prepared] = [{**behind_labels(each, tested), "rating": True} for each in rows]
+    assert {each["mate"] for each in with_mates(rated, rated)} <= {each["rest"] for each in rated}
