@@ -27,6 +27,7 @@ from tasks.stages.prepare.rows import Templates
 from tasks.stages.probe import Probe
 from tasks.stages.reference import Reference
 from tasks.stages.retest import Retest
+from tasks.stages.reward_model import RewardModelRow
 from tasks.stages.rubric import RubricRow
 from tasks.stages.sample import Sample
 from tasks.stages.train.params import Train
@@ -79,6 +80,7 @@ class Params(Section):
     mixes: dict[Name, Mix] = Field(default={})
     cascades: dict[Name, Cascade] = Field(default={})
     rubrics: dict[Name, RubricRow] = Field(default={})
+    reward_models: dict[Name, RewardModelRow] = Field(default={})
     samples: dict[Name, Sample] = Field(default={})
     rankings: dict[Name, Annotated[Ranking, KindIn("tasks.rankings")]] = Field(default={})
     retests: dict[Name, Retest] = Field(default={})
@@ -95,7 +97,7 @@ class Params(Section):
     @property
     def built(self) -> dict[str, str]:
         """{row: the dataset whose rows it adds something to, or whose test rows it has}: of every table but `mixes`."""
-        tables = (self.cascades, self.rubrics, self.references)
+        tables = (self.cascades, self.rubrics, self.reward_models, self.references)
         of_dataset = {name: row.dataset for table in tables for name, row in table.items()}
         return of_dataset | {name: row.tested_on for name, row in self.retests.items()}
 
@@ -152,6 +154,10 @@ class Params(Section):
     def compared_with(self, model: str) -> list[str]:
         """Return the models and bases that answers to the rows of `model` are compared with."""
         return [self.references[name].model for name in self.references_of(model)]
+
+    def rewarded_by(self, model: str) -> list[str]:
+        """Return the models that reward answers to the rows of `model`."""
+        return [self.reward_models[name].model for name in self.chain(model) if name in self.reward_models]
 
     def chain(self, model: str) -> list[str]:
         """Return the dataset of `model`, the one that this adds something to, … down to a dataset or a mix."""
@@ -212,15 +218,17 @@ def lineage(params: Params, name: str) -> list[str]:
 
 def needed(params: Params, models: Iterable[str]) -> list[str]:
     """Return `models` and those needed first: their parents, the models that predict the beginning of their answers,
-    those whose answers they learn from, and those that these are compared with; each after those it needs.
+    those whose answers they learn from, those that these are compared with, and those that reward them; each after
+    those it needs.
     """
     rows = dict[str, None]()
     for name in models:
         for row in reversed(lineage(params, name)[:-1]):  # the last one is a base
             labeller, sampled = params.labeller(row), params.samples_of(params.models[row].dataset)
+            others = [*([labeller] if labeller else []), *params.rewarded_by(row)]
             answering = [params.samples[name].model for name in sampled if params.samples[name].model in params.models]
             compared = [other for other in params.compared_with(row) if other in params.models]
-            rows |= dict.fromkeys([*needed(params, [*([labeller] if labeller else []), *answering, *compared]), row])
+            rows |= dict.fromkeys([*needed(params, [*others, *answering, *compared]), row])
     return list(rows)
 
 

@@ -111,6 +111,8 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         yield from references.problems_of(params, name)
     for name, row in params.rubrics.items() if datasets else ():
         yield from rubrics.problems_of(params, name, row)
+    for name, judge in params.reward_models.items() if datasets else ():
+        yield from rubrics.problems_of_model(params, name, judge)
     yield from samples.problems(params, rows, everything=bool(datasets))
     yield from measures.problems_of_quality(params)
     yield from _run_checks(params, rows, pairs.problems_of_base, serving.problems_of_base)

@@ -1,15 +1,17 @@
 """What makes an answer a good one, as plain functions of a row and an answer: a file a kind.
 
-A dataset with a rubric (stage `rubric`) has FILE in its folder, which holds the rewards' settings, the answers' format
-and the hash of the code of each kind; each row has the hash of FILE. So a training knows what it was rewarded by,
-although no stage but `rubric` depends on the kinds: a new one makes no model stale.
+A dataset with a rubric (stages `rubric` and `reward_model`) has FILE in its folder, which holds the rewards' settings,
+the answers' format and the hash of the code of each kind and of each reward model; each row has the hash of FILE. So a
+training knows what it was rewarded by, although no stage but `rubric` depends on the kinds: a new one makes no model
+stale.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol, cast
 
 from pydantic import Field
 
@@ -22,7 +24,10 @@ from tasks.kinds import KindIn
 from tasks.section import Section
 from tasks.texts.clean import folded
 
-FILE = "rubric.json"
+if TYPE_CHECKING:
+    from tasks.models.reward import Rewarder
+
+FILE, MODELS = "rubric.json", "reward_models"  # in the folder of a dataset
 
 
 class Weighted(Section):
@@ -71,17 +76,41 @@ class Scores(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ByModel:
+    """A reward model, in a folder of its title under MODELS: weight × (score - caution × spread of its heads)."""
+
+    title: str
+    weight: float
+    caution: float
+    sha256: str  # of its folder
+
+    def scores(self, models: Path, rows: Sequence[Row], answers: Sequence[str]) -> list[float]:
+        """The cautious score of each answer (Coste et al. 2024, arXiv:2310.02743)."""
+        rewarder = _rewarder(models / self.title, self.sha256)
+        return [reward.mean - self.caution * reward.spread for reward in rewarder.score(rows, answers)]
+
+
+@dataclass(frozen=True)
 class Rubric:
     """The rewards of a dataset, and the format that its answers are read in."""
 
     form: AnswerFormat
     rewards: tuple[Weighted, ...]
     held_out: tuple[Weighted, ...]
+    models: tuple[ByModel, ...] = ()
+    folder: Path = Path()  # of the models
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each reward by its name."""
+        by_kind = {reward.title: reward.weight for reward in self.rewards}
+        return by_kind | {model.title: model.weight for model in self.models}
 
     def score(self, rows: Sequence[Row], answers: Sequence[str]) -> Scores:
         """What `answers` to `rows` earn; an answer is whole, with what a cascade has `given`."""
         parts = self._of(self.rewards, rows, answers)
-        weights = {reward.title: reward.weight for reward in self.rewards}
+        parts |= {model.title: model.scores(self.folder, rows, answers) for model in self.models}
+        weights = self.weights
         total = [sum(weights[name] * values[i] for name, values in parts.items()) for i in range(len(answers))]
         return Scores(total, parts, self._of(self.held_out, rows, answers))
 
@@ -94,15 +123,30 @@ def of(section: Section) -> Reward:
     return cast(Reward, kinds.of(section, __name__))
 
 
-def write(folder: Path, rewards: Sequence[Weighted], held_out: Sequence[Weighted], spec: Mapping[str, object]) -> str:
-    """Write FILE to `folder` for answers of the format that `spec` (a format.json) says; returns its SHA-256."""
-    every = [*rewards, *held_out]
+def write(
+    folder: Path,
+    rewards: Sequence[Weighted],
+    held_out: Sequence[Weighted],
+    spec: Mapping[str, object],
+    models: Sequence[ByModel] = (),
+) -> str:
+    """Add rewards to FILE in `folder`, or write it, for answers of the format that `spec` (a format.json) says; returns
+    its SHA-256. The models lie in `folder` already. AnnealError if two rewards have the same name.
+    """
+    before = read_json(folder / FILE) if (folder / FILE).exists() else {"rewards": [], "held_out": [], "models": []}
+    every = [*before["rewards"], *(reward.model_dump() for reward in rewards)]
+    measured = [*before["held_out"], *(reward.model_dump() for reward in held_out)]
+    by_model = [*before["models"], *(asdict(model) for model in models)]
+    titles = [*(row["name"] or row["kind"] for row in every), *(row["title"] for row in by_model)]
+    if twice := [title for title in titles if titles.count(title) > 1]:
+        raise AnnealError(f"two rewards of {folder.name} are called `{twice[0]}`; give one of them another name.")
     settings = {
         "answer": spec["answer"],
         "tools": spec.get("tools", False),
-        "rewards": [reward.model_dump() for reward in rewards],
-        "held_out": [reward.model_dump() for reward in held_out],
-        "code": {kind: code_hash(kind) for kind in sorted({str(getattr(reward, "kind", "")) for reward in every})},
+        "rewards": every,
+        "held_out": measured,
+        "models": by_model,
+        "code": {kind: code_hash(kind) for kind in sorted({row["kind"] for row in [*every, *measured]})},
     }
     write_json(folder / FILE, settings)
     return sha256(folder / FILE)
@@ -115,8 +159,8 @@ def load(dataset: Path) -> Rubric:
     file = dataset / FILE
     if not file.exists():
         raise AnnealError(
-            f"{dataset} has no rubric: add a row `rubrics: {{NAME: {{dataset: {dataset.name}, rewards: "
-            "[{kind: valid}]}}}` to params.yaml, and use NAME as the dataset."
+            f"{dataset} has no rubric, nor a reward model: add a row `rubrics: {{NAME: {{dataset: {dataset.name}, "
+            "rewards: [{kind: valid}]}}` to params.yaml, and use NAME as the dataset."
         )
     if _named_by_rows(dataset) != sha256(file):
         raise AnnealError(f"{file} is not the rubric that the rows of {dataset} name: run `dvc repro rubric` again.")
@@ -127,7 +171,21 @@ def load(dataset: Path) -> Rubric:
                 f"tasks/rewards/{kind}.py has changed since {file} was written: run the stage `rubric` again."
             )
     rewards, held_out = (tuple(map(_typed, settings[key])) for key in ("rewards", "held_out"))
-    return Rubric(format_in(settings), rewards, held_out)
+    models = tuple(ByModel(**model) for model in settings.get("models", []))
+    for model in models:
+        if sha256(dataset / MODELS / model.title) != model.sha256:
+            raise AnnealError(
+                f"{dataset / MODELS / model.title} has changed since {file} was written: run the stage `reward_model` "
+                "again."
+            )
+    return Rubric(format_in(settings), rewards, held_out, models, dataset / MODELS)
+
+
+@lru_cache(maxsize=4)
+def _rewarder(folder: Path, _sha256: str) -> "Rewarder":
+    from tasks.models import reward
+
+    return reward.load(folder)
 
 
 def _named_by_rows(dataset: Path) -> object:

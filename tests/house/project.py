@@ -72,6 +72,7 @@ def params_of(root: Path) -> dict:
     model = next(iter(params.get("models", {"": {}})))
     more = {
         "mixes": {"mixed": {"dataset": first, "other": first}},
+        "reward_models": {"liked": {"dataset": first, "model": model}},
         "rubrics": {"scored": {"dataset": first, "rewards": [{"kind": "valid"}]}},
         "retests": {"retested": {"dataset": first, "tested_on": first}},
         "samples": {"sampled": {"model": model, "dataset": first, "split": "train"}},

@@ -113,7 +113,19 @@ def functions() -> set[str]:
     }
 
 
-TABLES = ("bases", "datasets", "mixes", "cascades", "rubrics", "retests", "samples", "rankings", "references", "models")
+TABLES = (
+    "bases",
+    "datasets",
+    "mixes",
+    "cascades",
+    "rubrics",
+    "reward_models",
+    "retests",
+    "samples",
+    "rankings",
+    "references",
+    "models",
+)
 
 
 def unknown_keys(text: str, known: set[str]) -> set[str]:

@@ -15,6 +15,7 @@ SECTIONS = {
     "mix": "mixes.{row}",
     "cascade": "cascades.{row}",
     "rubric": "rubrics.{row}",
+    "reward_model": "reward_models.{row}",
     "retest": "retests.{row}",
     "sample": "samples.{row}",
     "rank": "rankings.{row}",

@@ -141,7 +141,7 @@ def test_an_answer_without_an_end_earns_less(base: Path, rows: Path, tmp_path: P
 
 def test_rows_without_a_rubric_are_refused(base: Path, tmp_path: Path) -> None:
     plain = tiny.write_prepared(tmp_path / "toys", 8)
-    with pytest.raises(AnnealError, match=r"toys has no rubric: add a row `rubrics: "):
+    with pytest.raises(AnnealError, match=r"toys has no rubric, nor a reward model: add a row `rubrics: "):
         matrix.run(tmp_path / "run", base, plain, settings())
     assert read_jsonl(plain / "train.jsonl")
 

@@ -155,7 +155,7 @@ def test_code_that_changed_after_the_rubric_was_written_is_refused(toys: Path, m
 
 
 def test_a_rubric_of_other_rows_or_none_at_all_is_refused(toys: Path) -> None:
-    with pytest.raises(AnnealError, match="toys has no rubric: add a row"):
+    with pytest.raises(AnnealError, match="toys has no rubric, nor a reward model: add a row"):
         rewards.load(toys)
     folder = made(toys)
     write_json(folder / rewards.FILE, {**read_json(folder / rewards.FILE), "held_out": []})

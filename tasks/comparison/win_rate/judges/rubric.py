@@ -31,9 +31,8 @@ class RubricJudge:
     def __call__(self, rows: Sequence[Prepared], first: Sequence[str], second: Sequence[str]) -> Judgement:
         """The answer with the higher total wins."""
         rubric = rewards.load(self.folder)
-        weights = {reward.title: reward.weight for reward in rubric.rewards}
         ours, theirs = rubric.score(rows, first), rubric.score(rows, second)
-        return by_scores(f"the rubric {self.folder.name}", ours, theirs, weights)
+        return by_scores(f"the rubric {self.folder.name}", ours, theirs, rubric.weights)
 
     def made_of(self) -> dict[str, object]:
         """The rubric, and a reward model in its folder."""
