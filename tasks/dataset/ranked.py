@@ -6,7 +6,7 @@ from tasks import paths
 
 FILE = "pairs.jsonl"
 TEXTS = ("prompt", "chosen", "rejected")
-# What a person may plan with before there is any pair; `given` is a column only where samples are of a cascade.
+# What checks see before there is any pair.
 EXAMPLE = {
     "id": "a",
     "prompt": '[{"role": "user", "content": "a question"}]',

@@ -112,15 +112,14 @@ def write(folder: Path, revisions: Sequence[Revision], facts: Mapping[str, Any])
     if not usable:
         raise AnnealError(f"no answer was revised ({dict(counts)}): name a more capable model, or other principles.")
     report = {**facts, "rows": len(revisions), "pairs": len(usable), "left_out": dict(sorted(counts.items()))}
-    has_given = any("given" in revision.row for revision in revisions)
     with whole_directory(folder) as out:
-        write_jsonl(out / PAIRS, [_pair(revision, facts, has_given) for revision in usable])
+        write_jsonl(out / PAIRS, [_pair(revision, facts) for revision in usable])
         write_jsonl(out / REPLIES, [_reply(revision) for revision in usable])
         write_json(out / REPORT, report)
     return report
 
 
-def _pair(revision: Revision, facts: Mapping[str, Any], has_given: bool) -> dict[str, str]:
+def _pair(revision: Revision, facts: Mapping[str, Any]) -> dict[str, str]:
     row = revision.row
     lineage = {**facts, "row": row["id"], "principle": revision.principle, "critique": revision.critique}
     return {
@@ -128,7 +127,6 @@ def _pair(revision: Revision, facts: Mapping[str, Any], has_given: bool) -> dict
         "prompt": json.dumps(row["messages"], ensure_ascii=False),
         "chosen": revision.text,
         "rejected": revision.first,
-        **({"given": row.get("given", "")} if has_given else {}),
         "lineage": json.dumps(lineage, ensure_ascii=False),
     }
 

@@ -132,5 +132,8 @@ def datasets_of(params: Params, model: str) -> list[str]:
 
 
 def _sources(params: Params, models: Iterable[str]) -> list[str]:
-    """Return the rows of `datasets` that `models` are trained on, directly or through mixes and cascades."""
-    return list(dict.fromkeys(name for model in models for name in params.sources(params.models[model].dataset)))
+    """Return the rows of `datasets` that `models` are trained on, directly or through rows made of them."""
+    data = [params.models[model].dataset for model in models]
+    for name in data:  # it grows: answers are sampled to the rows of other datasets, or of ranked ones again
+        data += [other for row in params.samples_of(name) if (other := params.samples[row].dataset) not in data]
+    return list(dict.fromkeys(source for name in data for source in params.sources(name)))

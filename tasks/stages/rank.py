@@ -64,9 +64,8 @@ def rank(params: Ranking, sampled: Path, by: Path, out: Path, report: Path) -> N
         ranked += found
     if not ranked:
         raise AnnealError(f"rank: {params.samples} gives no pair ({_counts(left_out)}): {ADVICE}.")
-    has_given = any("given" in row for row in rows)
     with whole_directory(out) as folder:
-        write_jsonl(folder / ranked_pairs.FILE, [_columns(params, pair, has_given) for pair in ranked])
+        write_jsonl(folder / ranked_pairs.FILE, [_columns(params, pair) for pair in ranked])
     figures = {"rows": len(rows), "pairs": len(ranked), "left_out": dict(sorted((+left_out).items()))}
     means = {"chosen": _means([pair.chosen for pair in ranked]), "rejected": _means([pair.rejected for pair in ranked])}
     write_json(report, {**figures, **means, **result.facts})
@@ -131,9 +130,10 @@ def _why_none(candidates: Sequence[Candidate]) -> str:
     return "rows with a tie"
 
 
-def _columns(params: Ranking, pair: Pair, has_given: bool) -> dict[str, str]:
-    """A row of the source: texts only. Its id is the row's, with both numbers where a row may have several pairs;
-    `given` is what both answers begin with, where the samples are of a cascade.
+def _columns(params: Ranking, pair: Pair) -> dict[str, str]:
+    """A row of the source: texts only. Its id is the row's, with both numbers where a row may have several pairs.
+
+    Answers are whole: where a cascade has given the beginning of both, it cancels in the loss.
     """
     row, chosen, rejected = pair
     sides = {
@@ -146,7 +146,6 @@ def _columns(params: Ranking, pair: Pair, has_given: bool) -> dict[str, str]:
         "prompt": json.dumps(row["messages"], ensure_ascii=False),
         "chosen": chosen.text,
         "rejected": rejected.text,
-        **({"given": row.get("given", "")} if has_given else {}),
         "lineage": json.dumps(lineage, ensure_ascii=False),
     }
 

@@ -124,11 +124,6 @@ def test_no_temperature_is_favoured_among_equals(place: Path) -> None:
     assert sides(ranked(place, rows)[0]) == sides(pairs)
 
 
-def test_what_a_cascade_gives_is_a_column(place: Path) -> None:
-    pairs, _ = ranked(place, [row("a", "12345", "1234567", given="12"), row("b", "12345", "1234567")])
-    assert [pair["given"] for pair in pairs] == ["12", ""]
-
-
 def test_samples_without_a_pair_are_refused(place: Path) -> None:
     with pytest.raises(AnnealError, match=r"drawn gives no pair \(2 rows with a tie\): raise the temperatures"):
         ranked(place, [row("a", "1234", "4321"), row("b", "123", "321")])
