@@ -20,6 +20,7 @@ SPLITS = ("paragraphs", "lines")
 LABEL = re.compile(r"__label__\S+|[A-Z]{2,}:[a-z]+")  # that a line begins with
 MIN_ROWS = 10  # that can be split in three
 PLACEHOLDER: dict[str, object] = {"shape": "text"}
+PAIRS_SEED = 43  # not the default: with the seed of the questions, all pairs would be in the split that was sampled
 TEMPLATES = ("user", "answer")  # a section with one of these is a table, unless another shape has the key too
 BY_KEY = {"labels": "labelled", "numbers": "scored"}  # a key that one shape beside the table has
 KEYS = {field.alias or name for name, field in Dataset.model_fields.items()}
@@ -55,7 +56,8 @@ def recognise(dataset: Mapping[object, object]) -> Recognised:
     except ValidationError:
         return Recognised()  # reported when the section is parsed
     if ranking_of(ingest.source):
-        return Recognised({} if "shape" in prepare else {"shape": "preference"})
+        seed = {} if "seed" in prepare else {"seed": PAIRS_SEED}
+        return Recognised({} if "shape" in prepare else {"shape": "preference", **seed})
     try:
         split, rows = _first_rows(ingest)
     except AnnealError as error:

@@ -51,6 +51,10 @@ def problems(params: Params, models: Iterable[str], everything: bool = False) ->
     for name, ranking in params.rankings.items():
         if everything or ranking.samples in needed:
             yield from problems_of_ranking(params, name)
+    for name, dataset in params.datasets.items():
+        ranked_by = ranked.ranking_of(dataset.ingest.source)
+        if ranked_by and (everything or params.rankings[ranked_by].samples in needed):
+            yield from _problems_of_split(params, name, params.rankings[ranked_by].samples)
 
 
 def problems_of_samples(params: Params, name: str) -> Iterator[str]:
@@ -70,6 +74,17 @@ def problems_of_samples(params: Params, name: str) -> Iterator[str]:
             f"samples.{name}.rows is {row.rows}, and {row.dataset} has {most} rows in all splits together; lower it, "
             "or leave it out for all of the split."
         )
+
+
+def _problems_of_split(params: Params, name: str, sampled: str) -> Iterator[str]:
+    """Yield a sentence if the hash of questions puts all pairs into the split that was sampled."""
+    seed = getattr(params.datasets[name].prepare, "seed", None)
+    for source in params.sources(params.samples[sampled].dataset):
+        if getattr(params.datasets[source].prepare, "seed", None) == seed:
+            yield (
+                f"datasets.{name}.prepare.seed is {seed}, as that of {source}, whose {params.samples[sampled].split} "
+                "rows were sampled: all pairs would be in that split again; write another seed."
+            )
 
 
 def _problems_of_model(params: Params, name: str, model: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from tests.tasks import own_params
 PAIRS = {
     "ingest": {"source": "data/ranked/better"},
     "validate": {},
-    "prepare": {"shape": "preference"},
+    "prepare": {"shape": "preference", "seed": 43},
 }
 LEARNER = {
     **own_params.VALUE["models"]["mine"],
@@ -89,7 +89,7 @@ def test_what_dvc_must_find_is_written() -> None:
     assert "  better: {samples: drawn, kind: rubric, by: data/prepared/tickets}\n" in completion.text
     assert "  judged: {samples: drawn, kind: verdicts, by: data/verdicts/judged}\n" in completion.text
     assert "  own: {samples: drawn, kind: rubric, by: data/prepared/scored}\n" in completion.text
-    assert "shape: preference" in completion.text and not completion.undecided
+    assert "prepare: {shape: preference, seed: 43}" in completion.text and not completion.undecided
     assert any("`by: data/prepared/tickets` in rankings.better" in line for line in completion.lines)
 
 
@@ -172,3 +172,10 @@ def test_verdicts_must_be_there() -> None:
     )
     write_jsonl(Path("data/verdicts/better/model-a.jsonl"), [])
     assert words(**changed) == ""
+
+
+def test_the_seed_of_pairs_is_not_that_of_the_questions() -> None:
+    assert words(datasets__pairs__prepare={"shape": "preference", "seed": 42}) == (
+        "datasets.pairs.prepare.seed is 42, as that of tickets, whose train rows were sampled: all pairs would be in "
+        "that split again; write another seed."
+    )
