@@ -67,16 +67,21 @@ def prepared(folder: Path, objective: str, base: Path) -> Path:
     `base` if it needs a reference.
     """
     if not getattr(kinds.load("tasks.objectives", objective), "needs_reference", False):
-        return _prepared(folder, objective)
-    plain = _prepared(folder.with_name(f"{folder.name}_plain"), objective)
+        return prepared_without_reference(folder, objective)
+    plain = prepared_without_reference(folder.with_name(f"{folder.name}_plain"), objective)
     params = Reference(dataset="plain", model="base", bf16=False)
     reference(params, plain, base, folder, folder.with_name(f"{folder.name}.json"))
     return folder
 
 
+<<<<<<< HEAD
 def _prepared(folder: Path, objective: str) -> Path:
     known = kinds.load("tasks.objectives", objective).eats
     eats = "chat" if "chat" in known else next(iter(known))
+=======
+def prepared_without_reference(folder: Path, objective: str) -> Path:
+    eats = next(iter(kinds.load("tasks.objectives", objective).eats))
+>>>>>>> c509e39 (Losses of pairs and ratings are trl's; the first loss is ln 2)
     if eats == "image":
         return pictures.write_prepared(folder, ROWS)
     start = 0
