@@ -74,14 +74,9 @@ def prepared(folder: Path, objective: str, base: Path) -> Path:
     return folder
 
 
-<<<<<<< HEAD
-def _prepared(folder: Path, objective: str) -> Path:
+def prepared_without_reference(folder: Path, objective: str) -> Path:
     known = kinds.load("tasks.objectives", objective).eats
     eats = "chat" if "chat" in known else next(iter(known))
-=======
-def prepared_without_reference(folder: Path, objective: str) -> Path:
-    eats = next(iter(kinds.load("tasks.objectives", objective).eats))
->>>>>>> c509e39 (Losses of pairs and ratings are trl's; the first loss is ln 2)
     if eats == "image":
         return pictures.write_prepared(folder, ROWS)
     start = 0

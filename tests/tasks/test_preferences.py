@@ -1,236 +1,179 @@
-"""The losses of pairs and of rated answers are those that paper, pencil and trl give, whatever the batches are."""
+"""What people corrected makes a pair of the correction and what the version said, sifted, redacted and traced to its
+request.
+"""
 
-import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from sqlalchemy import Engine
 
-from tasks.dataset import compared
-from tasks.dialogues.chat import load_tokenizer
-from tasks.errors import AnnealError, ParamsError
-from tasks.models import lm
-from tasks.objectives import dpo, kto, orpo
-from tasks.section import parse
-from tests.tasks import matrix
-
-pytestmark = pytest.mark.slow  # torch is loaded
-
-RATIOS = torch.tensor([2.0, -1.0, 0.5, 0.5])  # of two chosen answers, then of two rejected ones
-LENGTHS = torch.tensor([4, 2, 5, 1])
-MARGINS = (1.5, -1.5)
+from tasks.files import read_json, read_jsonl, sha256, write_jsonl
+from tasks.records import database
+from tasks.retrain import lineage, preferences
+from tasks.retrain.sift import MAX_ALIKE
+from tasks.stages.ingest import Ingest, read
+from tasks.stages.prepare.shapes import preference, rated
+from tests.tasks.corrections import ask, params, ticket
+from tests.tasks.preferred import PAIRS, RATINGS, correct, rate, said, take, thumb
+from tests.tasks.test_retrain_cascade import cascade
 
 
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The records of a project with eight tickets."""
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(Path("data/seed/tickets/tickets.jsonl"), [{"id": f"T-{i}", **ticket(i)} for i in range(8)])
+    made = database.connect()
+    yield made
+    made.dispose()
 
 
-def test_dpo_is_the_log_sigmoid_of_the_margin():
-    found = dpo.losses(dpo.Params(kind="dpo", beta=0.3), RATIOS, LENGTHS)
-    assert found.tolist() == pytest.approx([-math.log(sigmoid(0.3 * margin)) for margin in MARGINS], abs=1e-6)
+def test_a_correction_makes_a_pair_with_the_prompt_of_its_version_and_its_lineage(engine: Engine) -> None:
+    correct(engine, "r1", 100, said("shipping", "No idea what you mean."))
+    assert [pair.request for pair in take(engine).pairs.made] == ["r1"]
+    file, row = PAIRS / "harvested-0001.jsonl", ticket(100)
+    [stored] = read_jsonl(file)
+    asked = f"{row['subject']} / {row['body']}"
+    assert stored["prompt"] == [{"role": "system", "content": "Be kind."}, {"role": "user", "content": asked}]
+    assert stored["chosen"][0]["content"] == said(row["category"], row["reply"])
+    assert stored["rejected"][0]["content"] == said("shipping", "No idea what you mean.")
+    assert read_json(Path(".anneal/harvest/tickets/harvested-0001.json"))["pairs"] == {
+        "file": str(file), "sha256": sha256(file), "made": ["r1"], "dropped": {},
+    }  # fmt: skip
+    assert preferences.of_stored(stored).stored() == stored
 
 
-def test_robust_dpo_is_that_of_flipped_pairs_taken_away():
-    params, wrong = dpo.Params(kind="dpo", loss_type="robust", beta=0.3, label_smoothing=0.2), 0.2
-    right = [
-        ((wrong - 1) * math.log(sigmoid(0.3 * margin)) + wrong * math.log(sigmoid(-0.3 * margin))) / (1 - 2 * wrong)
-        for margin in MARGINS
-    ]
-    assert dpo.losses(params, RATIOS, LENGTHS).tolist() == pytest.approx(right, abs=1e-6)
-
-
-def test_ipo_is_the_square_of_what_the_margin_a_token_lacks():
-    found = dpo.losses(dpo.Params(kind="dpo", loss_type="ipo", beta=0.25), RATIOS, LENGTHS)
-    right = [(2.0 / 4 - 0.5 / 5 - 2) ** 2, (-1.0 / 2 - 0.5 / 1 - 2) ** 2]
-    assert found.tolist() == pytest.approx(right, abs=1e-6)
-
-
-@pytest.mark.parametrize("settings", [{"loss_type": "robust"}, {"label_smoothing": 0.1}])
-def test_wrong_preferences_and_their_loss_go_together(settings):
-    with pytest.raises(ParamsError, match="go together: set both, or none"):
-        parse(dpo.Params, {"kind": "dpo", **settings}, "models.mine.train.objective")
-
-
-def test_orpo_is_the_odds_ratio_of_mean_log_probabilities():
-    means = torch.tensor([-0.5, -2.0, -1.0, -0.2])
-    odds = [mean - math.log(1 - math.exp(mean)) for mean in means.tolist()]
-    right = [-0.4 * math.log(sigmoid(odds[place] - odds[place + 2])) for place in range(2)]
-    assert orpo.losses(orpo.Params(kind="orpo", beta=0.4), means).tolist() == pytest.approx(right, abs=1e-5)
-
-
-def test_orpo_of_an_answer_that_is_certain_is_finite_and_so_is_its_gradient():
-    means = torch.tensor([0.0, -30.0, -30.0, 0.0], requires_grad=True)
-    loss = orpo.losses(orpo.Params(kind="orpo"), means).sum()
-    loss.backward()
-    assert loss.isfinite() and means.grad.isfinite().all()
-
-
-def test_kto_weighs_good_and_bad_answers_against_the_divergence():
-    good, divergence = torch.tensor([True, False, True, False]), torch.tensor(0.3)
-    found = kto.losses(kto.Params(kind="kto", beta=0.5), RATIOS, good, divergence)
-    right = [
-        1 - sigmoid(0.5 * sign * (ratio - 0.3)) for sign, ratio in zip((1, -1, 1, -1), RATIOS.tolist(), strict=True)
-    ]
-    assert found.tolist() == pytest.approx(right, abs=1e-6)
-
-
-@pytest.mark.parametrize(("good", "bad"), [(95, 5), (5, 95), (50, 50), (56, 44), (1, 2)])
-def test_good_rows_count_as_much_as_bad_ones_or_a_third_more(good, bad):
-    of_good, of_bad = kto.balance([True] * good + [False] * bad)
-    assert 1 - 1e-9 <= good * of_good / (bad * of_bad) <= 4 / 3 + 1e-9
-    assert good * of_good + bad * of_bad == pytest.approx(good + bad)
-    if 1 <= good / bad <= 4 / 3:
-        assert (of_good, of_bad) == pytest.approx((1, 1))
-
-
-def test_weights_that_are_set_are_kept(base):
-    params = kto.Params(kind="kto", desirable_weight=2.0, undesirable_weight=0.5)
-    made = kto.processor(params, base, [{"rating": True}])
-    assert (made.good, made.bad) == (2.0, 0.5)
-    with pytest.raises(ParamsError, match="set both, or none"):
-        parse(kto.Params, {"kind": "kto", "desirable_weight": 2.0}, "models.mine.train.objective")
+def test_pairs_and_ratings_are_rows_of_their_shapes(engine: Engine) -> None:
+    correct(engine, "r1", 100, '{"role": "user", "content": "half an answer')
+    thumb(engine, "r2", 101, up=False)
+    take(engine)
+    rate(engine)
+    for folder, shape, columns in (
+        (PAIRS, preference.Params(shape="preference"), ["prompt", "chosen", "rejected"]),
+        (RATINGS, rated.Params(shape="rated"), ["messages", "label"]),
+    ):
+        as_json = [name for name in columns if name != "label"]
+        [row], _ = read(Ingest(source=str(folder), columns=columns, json_columns=as_json), folder)
+        module = preference if shape.shape == "preference" else rated
+        example = module.example(row, shape)
+        assert [turn["role"] for turn in example["messages"]] == ["system", "user"]
+        assert example.get("rejected") == ('{"role": "user", "content": "half an answer' if folder == PAIRS else None)
+        assert example.get("rating") is (False if folder == RATINGS else None)
 
 
 @pytest.mark.parametrize(
-    ("rating", "words"), [(True, "rated good.*add rows that are rated bad"), (False, "rated bad.*")]
+    ("output", "more", "why"),
+    [
+        (None, {}, "its answer is empty, or was not kept"),
+        ("  ", {}, "its answer is empty, or was not kept"),
+        (said("billing", "cut sh"), {"finish_reason": "length"}, "its answer was cut off at the limit of tokens"),
+        (said("billing", "Mail <EMAIL>."), {}, "its answer holds a redacted part, which the model did not write"),
+        ("RIGHT", {}, "both answers say the same"),
+        ("LOUD", {}, "both answers say the same"),
+        ("TYPO", {}, "its answers differ in a word or two"),
+        ("LABEL", {}, "its answers differ in a word or two"),
+    ],
 )
-def test_ratings_that_are_all_alike_are_refused_in_a_sentence(rating, words):
-    with pytest.raises(AnnealError, match=f"all 3 training rows are {words}"):
-        compared.check_ratings({"train": [{"rating": rating}] * 3})
+def test_what_makes_no_pair_is_counted_with_the_reason_and_still_a_row(
+    engine: Engine, output: str | None, more: dict[str, str], why: str
+) -> None:
+    row = ticket(100)
+    outputs = {
+        "RIGHT": said(row["category"], row["reply"]),
+        "LOUD": said(row["category"], row["reply"].upper() + "!"),
+        "TYPO": said(row["category"], row["reply"].replace("again", "agian")),
+        "LABEL": said("shipping", row["reply"]),
+    }
+    correct(engine, "r1", 100, outputs.get(output or "", output), **more)
+    found = take(engine)
+    assert (found.taken, found.pairs.made, found.pairs.dropped) == (1, [], {"r1": why})
+    assert found.pairs.words() == f"0 pairs (1 left out: {why})" and not PAIRS.exists()
+    assert read_json(Path(".anneal/harvest/tickets/harvested-0001.json"))["pairs"]["dropped"] == {"r1": why}
 
 
-def test_rows_without_a_reference_are_refused_in_a_sentence_that_says_what_to_write():
-    rows = {"train": [{"id": "7", "reference": [1.0, 2.0]}, {"id": "8"}], "validation": []}
-    with pytest.raises(AnnealError, match=r"dpo compares with a reference, and row 8 has no .*write `references: \{"):
-        compared.check_references("dpo", rows)
+def test_a_version_whose_templates_are_unknown_makes_no_pair_of_columns(engine: Engine) -> None:
+    correct(engine, "r1", 100, said("shipping", "No idea what you mean."))
+    assert take(engine, known=False).pairs.dropped == {
+        "r1": "version 3 is not in the registry, so what it was asked is unknown"
+    }
 
 
-def test_a_prompt_that_reads_differently_before_its_answers_is_refused(monkeypatch):
-    def glued(tokenizer: Any, row: dict) -> dict:  # its first token grows into the prompt
-        first = 7 if row["answer"].startswith("a") else 8
-        return {"id": row["id"], "input_ids": [1, first, 3], "prompt_length": 2}
-
-    monkeypatch.setattr(compared.chat, "encode", glued)
-    with pytest.raises(AnnealError, match="row 5: the prompt is not read as the same tokens before both"):
-        compared.pair(None, {"id": "5", "answer": "a", "rejected": "b"})
-    assert len(compared.pair(None, {"id": "5", "answer": "a", "rejected": "an"})["both"]) == 2
+def test_a_chat_is_kept_as_it_was_sent(engine: Engine) -> None:
+    row = ticket(100)
+    turns = [{"role": "user", "content": f"Subject: {row['subject']}\n\n{row['body']}"}]
+    right = {name: row[name] for name in ("category", "reply")}
+    ask(engine, "r1", {"messages": turns}, right, output=said("shipping", "No idea what you mean."))
+    [pair] = take(engine, known=False).pairs.made
+    assert list(pair.prompt) == turns
 
 
-@pytest.fixture(scope="module")
-def rows(base, tmp_path_factory) -> dict[str, Path]:
-    place = tmp_path_factory.mktemp("rows")
-    return {kind: matrix.prepared(place / kind, kind, base) for kind in ("dpo", "kto", "orpo")}
+def test_prompt_and_both_answers_are_redacted_once_more(engine: Engine) -> None:
+    """As a record of an older version may need it."""
+    mail = "write to ann@example.org"
+    correct(engine, "prompt", 100, said("shipping", "No idea what you mean."), body=ticket(100)["body"] + f" {mail}")
+    correct(engine, "chosen", 101, said("shipping", "No idea what you mean."), reply=f"Please {mail} at once.")
+    correct(engine, "rejected", 102, said("shipping", f"Please {mail}."))
+    thumb(engine, "thumb", 103, up=True, output=said("shipping", f"Please {mail}."))
+    found, judged = take(engine), rate(engine)
+    assert [pair.request for pair in found.pairs.made] == ["prompt"] and judged.skipped == 1
+    assert found.pairs.dropped == {
+        "chosen": "its correction holds a redacted part",
+        "rejected": "its answer holds a redacted part, which the model did not write",
+    }
+    texts = "".join(file.read_text() for file in Path("data/harvested").rglob("*.jsonl"))
+    assert "<EMAIL>" in texts and "ann@" not in texts
 
 
-@pytest.mark.parametrize("kind", ["dpo", "kto", "orpo"])
-def test_a_step_in_several_batches_is_the_step_of_one(kind, base, rows, tmp_path):
-    objective = {"kind": kind, **({"loss_type": "apo_zero_unpaired"} if kind == "kto" else {})}  # kto's is of a batch
-    parts = ({"per_device_train_batch_size": 8}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4})
-    trained = []
-    for place, batches in enumerate(parts):
-        settings = {"num_train_epochs": 1, "learning_rate": 1e-3, "optim": "sgd", "max_grad_norm": 1e9, **batches}
-        train = {**matrix.settings(kind, "full", **settings), "objective": objective}
-        trainer = matrix.trainer_of(tmp_path / str(place), base, rows[kind], train)
-        before = {name: weight.clone() for name, weight in trainer.learnt().items()}
-        trainer.args.max_steps = 1
-        trainer.train()
-        trained.append({name: weight - before[name] for name, weight in trainer.learnt().items()})
-    for name, moved in trained[0].items():
-        size = moved.abs().max()  # the likelihood in orpo's is a mean over tokens of a batch
-        assert (moved - trained[1][name]).abs().max() < size * (0.3 if kind == "orpo" else 1e-2) + 1e-9, name
+def test_planted_corrections_and_a_loud_key_make_no_more_pairs_than_rows(engine: Engine) -> None:
+    wrong = said("shipping", "No idea what you mean.")
+    correct(engine, "planted", 100, wrong, category="crypto")
+    for number in range(MAX_ALIKE + 1):
+        correct(engine, f"flood{number}", 101, wrong, body=ticket(101)["body"] + f" {number}")
+    for number in range(6):
+        correct(engine, f"loud{number}", 110 + number, wrong, key="loud")
+    for number in range(2):
+        correct(engine, f"calm{number}", 120 + number, wrong, key="calm")
+    found = take(engine, params(max_share_of_key=0.5))
+    assert sorted(pair.request for pair in found.pairs.made) == ["calm0", "calm1", "loud0", "loud1"]
+    assert (found.taken, found.waiting, found.quarantined) == (4, 4, MAX_ALIKE + 2)
 
 
-def batch_of(kind: str, base: Path, rows: Path, params: Any) -> tuple[list[dict], dict]:
-    """(encoded rows, a batch of them)."""
-    module, read = matrix.kinds.load("tasks.objectives", kind), matrix.read_jsonl(rows / "train.jsonl")
-    processor = module.processor(params, base, read)
-    encoded = [module.encode(params, processor, row) for row in read[:6]]
-    return encoded, module.collate(encoded, processor.pad_token_id)
+def test_pairs_that_swap_their_answers_are_set_aside_new_and_old(engine: Engine) -> None:
+    first, second = "We look into it and write again.", "No idea what you mean with it."
+    for request, seed, chosen, rejected in [
+        ("a", 100, first, second),
+        ("b", 100, second, first),
+        ("c", 102, first, second),
+        ("d", 102, first, second),
+    ]:
+        correct(engine, request, seed, said("billing", rejected), category="billing", reply=chosen)
+    found = take(engine)
+    assert [pair.request for pair in found.pairs.made] == ["c"]
+    assert found.pairs.dropped == {"a": preferences.SWAPPED, "b": preferences.SWAPPED, "d": preferences.KNOWN}
+    kept = [preferences.of_stored(row) for row in read_jsonl(PAIRS / "harvested-0001.jsonl")]
+    later = preferences.Pairs([preferences.Pair("e", kept[0].prompt, kept[0].rejected, kept[0].chosen)])
+    assert preferences.without_contradictions(later, kept).dropped == {"e": preferences.SWAPPED}
 
 
-def models(base: Path) -> tuple[Any, Any]:
-    """(the reference, a model that has moved from it)."""
-    parent, moved = (lm.parent(base, {"dtype": torch.float32, "attn_implementation": "eager"}) for _ in range(2))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for weight in moved.parameters():
-            weight.add_(0.02 * torch.randn_like(weight))
-    return parent, moved
+def test_a_label_that_a_classifier_tells_is_not_the_writers_to_prefer(engine: Engine) -> None:
+    row = ticket(100)
+    correct(engine, "label", 100, said("shipping", row["reply"]))
+    correct(engine, "both", 102, said("shipping", "No idea what you mean."))
+    correct(engine, "broken", 104, "no JSON at all, and long enough")
+    found = take(engine, cascade())
+    assert found.pairs.dropped == {"label": preferences.SAME, "broken": preferences.UNDIVIDED}
+    [pair] = found.pairs.made
+    assert pair.chosen == said("shipping", ticket(102)["reply"])  # as the version was asked: behind the same label
+    assert pair.rejected == said("shipping", "No idea what you mean.")
 
 
-@pytest.mark.parametrize("loss_type", ["sigmoid", "ipo", "robust", "sft"])
-def test_dpo_is_trls(loss_type, base, rows, tmp_path):
-    from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
-
-    settings: dict[str, Any] = {"beta": 0.2, "loss_type": loss_type}
-    if loss_type == "robust":
-        settings["label_smoothing"] = 0.1
-    ours = {**settings, "loss_type": "sigmoid", "sft_weight": 0.7} if loss_type == "sft" else settings
-    theirs = (
-        {**settings, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.7]} if loss_type == "sft" else settings
-    )
-    params = dpo.Params(kind="dpo", **ours)
-    encoded, batch = batch_of("dpo", base, rows["dpo"], params)
-    parent, moved = models(base)
-    dummy = Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}] * 2)
-    trainer = DPOTrainer(
-        moved,
-        parent,
-        arguments(DPOConfig, tmp_path, **theirs),
-        train_dataset=dummy,
-        processing_class=load_tokenizer(base),
-    )
-    pairs = []
-    for row in encoded:
-        prompt = row["both"][0]["prompt_length"]
-        answers = {
-            name: one["input_ids"][prompt:]
-            for name, one in zip(("chosen_ids", "rejected_ids"), row["both"], strict=True)
-        }
-        pairs.append({"prompt_ids": row["both"][0]["input_ids"][:prompt], **answers})
-    wanted = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(pairs)).item()
-    assert dpo.loss(params, moved, batch, None).item() == pytest.approx(wanted, abs=1e-4)
-
-
-@pytest.mark.parametrize("loss_type", ["kto", "apo_zero_unpaired"])
-def test_kto_is_trls(loss_type, base, rows, tmp_path):
-    from datasets import Dataset
-    from trl import KTOConfig, KTOTrainer
-
-    weights = {"desirable_weight": 1.5, "undesirable_weight": 0.8}
-    params = kto.Params(kind="kto", beta=0.2, loss_type=loss_type, **weights)
-    encoded, batch = batch_of("kto", base, rows["kto"], params)
-    parent, moved = models(base)
-    dummy = Dataset.from_list([{"prompt": "a", "completion": "b", "label": place == 0} for place in range(2)])
-    config = arguments(
-        KTOConfig, tmp_path, beta=0.2, loss_type=loss_type, train_sampling_strategy="sequential", **weights
-    )
-    trainer = KTOTrainer(moved, parent, config, train_dataset=dummy, processing_class=load_tokenizer(base))
-    rated = []
-    for row in encoded:
-        prompt = row["prompt_length"]
-        ids, answers = row["input_ids"], [answer["input_ids"][prompt:] for answer in row["both"]]
-        mate = {"KL_completion_ids": answers[1]} if loss_type == "kto" else {}
-        rated.append({"prompt_ids": ids[:prompt], "completion_ids": answers[0], "label": row["rating"], **mate})
-    wanted = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rated)).item()
-    assert kto.loss(params, moved, batch, None).item() == pytest.approx(wanted, abs=1e-4)
-
-
-def test_the_odds_ratio_is_trls():
-    from types import SimpleNamespace
-
-    from trl.experimental.orpo import ORPOTrainer
-
-    means = torch.tensor([-0.5, -2.0, -0.001, -1.0, -0.2, -3.0])
-    holder = SimpleNamespace(beta=0.4, accelerator=SimpleNamespace(device="cpu"))
-    theirs = ORPOTrainer.odds_ratio_loss(holder, *means.chunk(2))[0]  # which trl takes away from the likelihood
-    assert orpo.losses(orpo.Params(kind="orpo", beta=0.4), means).tolist() == pytest.approx(
-        (-theirs).tolist(), abs=1e-4
-    )
-
-
-def arguments(config: Any, folder: Path, **settings: Any) -> Any:
-    fixed = {"use_cpu": True, "bf16": False, "report_to": "none", "gradient_checkpointing": False}
-    return config(output_dir=str(folder), per_device_train_batch_size=2, **fixed, **settings)
+def test_a_harvest_cut_short_loses_no_pair_and_makes_none_twice(engine: Engine) -> None:
+    wrong = said("shipping", "No idea what you mean.")
+    correct(engine, "r1", 100, wrong)
+    take(engine)
+    Path("data/seed/tickets/harvested-0001.jsonl").unlink()
+    Path(".anneal/harvest/tickets/harvested-0001.json").unlink()
+    correct(engine, "r2", 101, wrong)
+    take(engine)
+    assert [row["id"] for row in lineage.stored_rows(PAIRS)] == ["pair-r1", "pair-r2"]
