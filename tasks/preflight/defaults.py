@@ -38,6 +38,17 @@ def kinds_for(dataset: object, has_encoder: bool = False) -> dict[str, str]:
     return {"objective": f"{{kind: {known}}}", "tuner": f"{{kind: {tuner}}}"}
 
 
+def rate_for(kinds_of_train: Mapping[str, str]) -> dict[str, str]:
+    """Return the learning rate for `train`, as YAML, where its default is too high for the kinds, as it is for
+    objectives that compare with a reference: the highest that is known to work.
+    """
+    objective, tuner = (str(kind).removeprefix("{kind: ").removesuffix("}") for kind in kinds_of_train.values())
+    module = kinds.load("tasks.objectives", objective)
+    if not getattr(module, "needs_reference", False):
+        return {}
+    return {"learning_rate": f"{kinds.load('tasks.tuners', tuner).learning_rates[1] * module.rate_share:.1e}"}
+
+
 def has_encoder(parent: str, models: Mapping[object, object], bases: Mapping[object, object]) -> bool:
     """True if the base of `parent`, a base or a model, is an encoder-decoder; False if its config does not exist
     yet.

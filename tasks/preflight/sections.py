@@ -11,7 +11,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight import cascades, mixes, probes, references, samples, shape
-from tasks.preflight.defaults import has_encoder, kinds_for
+from tasks.preflight.defaults import has_encoder, kinds_for, rate_for
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
     Change,
@@ -138,7 +138,7 @@ def _sections(
     table = place.partition(".")[0]
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
-        sections = {"train": as_written(table_of(kinds), text, node), **sections}
+        sections = {"train": as_written(table_of({**kinds, **rate_for(kinds)}), text, node), **sections}
     if probes.KEY in sections:
         sections[probes.KEY] = probes.section(text, node, encoder)
     if "evaluate" in sections and columns:

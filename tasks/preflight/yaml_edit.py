@@ -170,5 +170,5 @@ def _is_written(key: object, value: object) -> bool:
         return all(_is_written(name, row) for name, row in value.items())
     if isinstance(value, dict) and value.keys() >= {"dataset", "model"}:  # a row of references
         return value.keys() <= {"dataset", "model", "bf16"}
-    names = {"labels", "numbers", "tags", "kind", "objective", "tuner", "encoder"}
+    names = {"labels", "numbers", "tags", "kind", "objective", "tuner", "encoder", "learning_rate"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))
