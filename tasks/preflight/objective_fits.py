@@ -1,12 +1,14 @@
 """Checks that an objective can learn from the rows of a dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tasks import kinds, objectives
 from tasks.params import Params
 from tasks.preflight import heads
+from tasks.section import Section
 from tasks.stages.prepare import shapes
 
+SAME_COLUMNS = {"preference", "choice"}  # shapes of one source
 INTERCHANGEABLE = {"chat", "text"}  # in a mix, an objective for one also takes the other
 
 
@@ -32,8 +34,13 @@ def problems(params: Params, name: str) -> Iterator[str]:
         yield (
             f"models.{name}.train.objective.kind is {objective.kind}, which does not learn from rows of the shape "
             f"{shapes.name_of(prepare)} (datasets.{dataset}); {remedy} it a dataset of the shape "
-            f"{' or '.join(fitting)}."
+            f"{' or '.join(fitting)}{_alike(prepare, fitting)}."
         )
+
+
+def _alike(prepare: Section, fitting: Sequence[str]) -> str:
+    """Say that the rows fit as they are, if only their shape has to be written otherwise."""
+    return ", whose columns are the same" if {shapes.name_of(prepare), *fitting} == SAME_COLUMNS else ""
 
 
 def _eats(kind: str) -> frozenset[str]:
