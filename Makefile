@@ -9,7 +9,7 @@ unexport PYTHONPATH
 unexport PYTHONHOME
 # Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
 pipeline evaluate promote rollback: MODEL ?= triage
-.PHONY: help setup pipeline evaluate win-rate judge sheet sheet-in constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
+.PHONY: help setup pipeline evaluate win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -38,6 +38,9 @@ sheet: setup ## write a blind sheet, for people to compare sampled answers (RANK
 sheet-in: setup ## read a sheet that came back (RANKING=mine FILE=anna.csv READER=Anna; READER_IS=model for one that a model filled in)
 	@$(PY) -m flows.judge sheet-in $(or $(RANKING),$(error name a ranking: RANKING=mine)) '$(or $(FILE),$(error name the sheet: FILE=anna.csv))' \
 	  '$(or $(READER),$(error name who read it: READER=Anna))' $(if $(filter model,$(READER_IS)),--model)
+
+confidence: setup ## write rows that say how sure answers may be: how often sampled ones were right (SAMPLES=mine ABOUT=intent,priority)
+	@$(PY) -m flows.judge confidence $(or $(SAMPLES),$(error name a row of samples: make confidence SAMPLES=mine)) $(if $(ABOUT),--about '$(ABOUT)')
 
 constitutional: setup ## have a model (ANNEAL_JUDGE_URL) revise sampled answers by principles (SAMPLES=mine PRINCIPLES=data/principles/support.yaml)
 	@$(PY) -m flows.judge constitutional $(or $(SAMPLES),$(error name a row of samples: SAMPLES=mine)) '$(or $(PRINCIPLES),data/principles/support.yaml)'

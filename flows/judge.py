@@ -1,5 +1,5 @@
-"""`make judge`, `make sheet`, `make sheet-in` and `make constitutional`: who compares or corrects sampled answers,
-before the DAG ranks them. Samples are brought up to date first.
+"""`make judge`, `make sheet`, `make sheet-in`, `make confidence` and `make constitutional`: who compares, counts or
+corrects sampled answers, before the DAG ranks them. Samples are brought up to date first.
 """
 
 import argparse
@@ -12,16 +12,17 @@ from flows.screen import Screen
 from tasks import params as typed
 from tasks import paths
 from tasks import stage as edge
+from tasks.comparison.win_rate.prompts import prompts_in
 from tasks.dataset import sampled
 from tasks.dataset.sampled import Sampled
 from tasks.errors import ParamsError
 from tasks.files import read_json, sha256
 from tasks.formats.answer import format_in
 from tasks.inference.engine.lifetime import keeping
-from tasks.judging import comparisons, constitution, endpoint, sheet, verdicts
+from tasks.judging import comparisons, confidence, constitution, endpoint, sheet, verdicts
 from tasks.judging.judge import Judge
 from tasks.judging.verdicts import Reader
-from tasks.params import Params
+from tasks.params import Params, lineage
 from tasks.preflight import samples, sections
 from tasks.rankings.verdicts import Params as Verdicts
 from tasks.section import suggestion
@@ -83,6 +84,26 @@ def revise(name: str, rules: Path) -> None:
     print(f"sources of datasets: {pairs} (preference), {replies} (chat)")
 
 
+def state_confidence(name: str, about: list[str]) -> None:
+    """Write rows that say how sure an answer may be: how often the answers of a row of samples were right."""
+    params = _params()
+    _known(params.samples, "SAMPLES", name)
+    rows, sample = _samples(params, name), params.samples[name]
+    form = format_in(read_json(paths.prepared(sample.dataset) / "format.json"))
+    for column in about:
+        if column not in form.columns:
+            raise ParamsError(f"ABOUT={column}: answers have no such column{suggestion(column, form.columns)}")
+    names = [row for row in lineage(params, sample.model) if row in params.models]
+    known = prompts_in(paths.prepared(params.models[row].dataset) for row in names)
+    folder = paths.stated(name)
+    facts = confidence.write(folder, rows, form, about, frozenset(known))
+    words = ", ".join(f"{count} {word}" for word, count in facts["words"].items())
+    print(f"{facts['rows']} rows, {facts['right']:.1%} of their answers right: {words}")
+    if facts["trained"]:
+        print(f"{sample.model} was trained on {facts['trained']} of them, and is surer of those than of new ones")
+    print(f"source of a dataset whose answers have the column `{confidence.COLUMN}`: {folder / confidence.FILE}")
+
+
 def _tell_agreement(folder: Path) -> None:
     readings = verdicts.read(folder)
     facts = verdicts.facts(readings)
@@ -141,6 +162,9 @@ def main() -> None:
     revised = commands.add_parser("constitutional")
     revised.add_argument("samples", help="a row of `samples` in params.yaml")
     revised.add_argument("principles", type=Path, help="a YAML file with the list `principles`")
+    stated = commands.add_parser("confidence")
+    stated.add_argument("samples", help="a row of `samples` in params.yaml")
+    stated.add_argument("--about", default="", help="columns that make an answer right, with commas; all by default")
     options = parser.parse_args()
     work = {
         "judge": lambda: judge(options.ranking),
@@ -148,6 +172,7 @@ def main() -> None:
         "sheet-in": lambda: read_sheet(
             options.ranking, options.file, Reader("model" if options.model else "person", options.reader)
         ),
+        "confidence": lambda: state_confidence(options.samples, [*filter(None, options.about.split(","))]),
         "constitutional": lambda: revise(options.samples, options.principles),
     }
     sys.exit(edge.guarded(work[options.command]))

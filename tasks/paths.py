@@ -61,6 +61,11 @@ def revised(samples: str) -> Path:
     return DATA / "revised" / samples
 
 
+def stated(samples: str) -> Path:
+    """Rows that say how sure answers may be, as a command writes them; not an output."""
+    return DATA / "confidence" / samples
+
+
 def suites(dataset: str) -> Path:
     """The suites that rows are checked against; edited by people, not an output."""
     return DATA / "expectations" / dataset

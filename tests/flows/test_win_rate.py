@@ -27,6 +27,7 @@ def place(untouched: Path) -> Path:
     project.change(
         untouched,
         rubrics={"good": RUBRIC},
+        samples={"drawn": {"model": "things", "dataset": "toys", "split": "test", "answers": 2, "max_new_tokens": 40}},
         models={"things": things, "hasty": hasty},
     )
     return untouched
@@ -71,6 +72,23 @@ def test_against_its_base(place: Path) -> None:
     of = result_of(place, "tiny")
     assert of["rate"]["value"] > 0.8 and of["model"]["kl"].keys() == {"tiny"} and of["against"]["kl"] == {}
     assert len(read_jsonl(place / "reports/tiny/asked/toys/predictions.jsonl")) == 8
+
+
+def test_sampled_answers_are_judged_apart_and_people_get_a_sheet(place: Path) -> None:
+    words = ("things", "hasty", "--rows", "6", "--temperature", "1")
+    project.run(place, "flows.win_rate", *words)
+    drawn = read_json(place / "reports/things/win_rate/hasty/rubric-good-t1/win_rate.json")["result"]
+    assert drawn["prompts"] == 6 and drawn["model"]["kl"]["hasty"]["value"] > 0
+    printed = project.run(place, "flows.win_rate", *words, "--by", "people", status=1)
+    assert "error: nobody has read these answers yet: data/sheets/win-rate-things-hasty.csv has 6 comp" in printed
+    assert (place / "data/sheets/win-rate-things-hasty.csv").exists()
+
+
+def test_rows_say_how_often_sampled_answers_were_right(place: Path) -> None:
+    printed = project.run(place, "flows.judge", "confidence", "drawn", "--about", "colour,mood")
+    rows = read_jsonl(place / "data/confidence/drawn/rows.jsonl")
+    assert f"{len(rows)} rows, " in printed and "is surer" not in printed
+    assert {row["confidence"] for row in rows} <= {"low", "medium", "high"} and "thing" in rows[0]
 
 
 @pytest.mark.parametrize(

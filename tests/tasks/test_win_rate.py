@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.comparison.win_rate import words
 from tasks.comparison.win_rate.datasets import STAGES
 from tasks.comparison.win_rate.judges.both_orders import BothOrders
 from tasks.comparison.win_rate.judges.scored import by_scores
@@ -181,3 +182,19 @@ def test_scores_decide_and_the_held_out_ones_do_not() -> None:
 def test_each_stage_that_makes_a_dataset_is_known() -> None:
     makers = {stage.name for stage in stages(ROOT) if any(out.startswith("data/prepared/") for out in stage.outs)}
     assert makers <= set(STAGES.values())
+
+
+@pytest.mark.parametrize(
+    ("p", "value", "known", "said"),
+    [
+        (0.2, 0.6, {"value": 0.6, "interval": [0.4, 0.8]}, "open"),
+        (0.01, 0.7, {"value": 0.7, "interval": [0.6, 0.8]}, "better"),
+        (0.01, 0.7, {"reason": "every answer is longer"}, "better"),
+        (0.01, 0.7, {"value": 0.55, "interval": [0.4, 0.7]}, "longer"),
+        (0.01, 0.3, {"value": 0.3, "interval": [0.2, 0.4]}, "worse"),
+        (0.01, 0.3, {"value": 0.45, "interval": [0.3, 0.6]}, "shorter"),
+    ],
+)
+def test_who_wins_by_length_is_not_called_better(p: float, value: float, known: dict, said: str) -> None:
+    assert words.verdict({"rate": {"p": p, "value": value}, "confidence": 0.95, "controlled": known}) == said
+    assert said in words.HEADS

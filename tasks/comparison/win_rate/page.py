@@ -149,4 +149,4 @@ def _plot(shown: Shown) -> str:
         axes.set(xlim=(-edge, edge), ylim=(-0.08, 1.08), yticks=[0, 0.5, 1], yticklabels=["0", "½", "1"])
         figure.legend(loc="outside upper center", ncols=3, labelcolor=MUTED)
 
-    return picture("length", (9.6, 3.2), draw)
+    return picture("length", (10.9, 3.4), draw)

@@ -32,13 +32,7 @@ def held_out(prepared: Path, trained_on: Iterable[Path], most: int | None) -> Pr
             f"{prepared}/test.jsonl has no prompts to answer: a win rate is of answers; name a dataset of chats, "
             "tables or pairs (ON=…)."
         )
-    known = {
-        folded(prompt(row))
-        for folder in trained_on
-        for name in TRAINED_ON
-        if (folder / name).exists()
-        for row in read_jsonl(folder / name)
-    }
+    known = prompts_in(trained_on)
     new = [row for row in every if folded(prompt(row)) not in known]
     firsts = dict[str, Prepared]()
     for row in new:
@@ -52,3 +46,9 @@ def held_out(prepared: Path, trained_on: Iterable[Path], most: int | None) -> Pr
     drawn = sorted(once, key=lambda row: hashlib.sha256(str(row["id"]).encode()).hexdigest())[:most]
     ids = {row["id"] for row in drawn}
     return Prompts([row for row in once if row["id"] in ids], len(every) - len(new), len(new) - len(once))
+
+
+def prompts_in(trained_on: Iterable[Path]) -> set[str]:
+    """The prompts of the training and validation rows in these folders, as texts that look alike are equal."""
+    files = [folder / name for folder in trained_on for name in TRAINED_ON]
+    return {folded(prompt(row)) for file in files if file.exists() for row in read_jsonl(file)}

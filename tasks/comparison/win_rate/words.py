@@ -8,6 +8,8 @@ MIN_P = 0.0001  # a smaller p is not printed
 HEADS = {
     "better": "{model} is better than {against}",
     "worse": "{model} is worse than {against}",
+    "longer": "{model} wins over {against}, and it is not shown that it would if answers were equally long",
+    "shorter": "{model} loses to {against}, and it is not shown that it would if answers were equally long",
     "open": "It is not shown that {model} is better or worse than {against}",
 }
 
@@ -22,10 +24,15 @@ class Line(NamedTuple):
 
 
 def verdict(of: Result) -> str:
-    """better, worse, or open: not shown at the level of the intervals."""
+    """better, worse, or open: not shown at the level of the intervals; longer or shorter where the rate is shown to
+    differ from a half, and the length-controlled one is not.
+    """
     if of["rate"]["p"] >= 1 - of["confidence"]:
         return "open"
-    return "better" if of["rate"]["value"] > 0.5 else "worse"
+    won, known = of["rate"]["value"] > 0.5, of["controlled"].get("interval")
+    if known and (known[0] <= 0.5 if won else known[1] >= 0.5):
+        return "longer" if won else "shorter"
+    return "better" if won else "worse"
 
 
 def headline(model: str, against: str, of: Result) -> str:
