@@ -74,6 +74,7 @@ def test_against_its_base(place: Path) -> None:
     assert len(read_jsonl(place / "reports/tiny/asked/toys/predictions.jsonl")) == 8
 
 
+@pytest.mark.minutes
 def test_sampled_answers_are_judged_apart_and_people_get_a_sheet(place: Path) -> None:
     words = ("things", "hasty", "--rows", "6", "--temperature", "1")
     project.run(place, "flows.win_rate", *words)
@@ -84,6 +85,7 @@ def test_sampled_answers_are_judged_apart_and_people_get_a_sheet(place: Path) ->
     assert (place / "data/sheets/win-rate-things-hasty.csv").exists()
 
 
+@pytest.mark.minutes
 def test_rows_say_how_often_sampled_answers_were_right(place: Path) -> None:
     printed = project.run(place, "flows.judge", "confidence", "drawn", "--about", "colour,mood")
     rows = read_jsonl(place / "data/confidence/drawn/rows.jsonl")
