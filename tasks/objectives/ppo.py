@@ -15,6 +15,7 @@ from tasks.dataset.encoded import Prompted
 from tasks.dataset.rows import Prepared
 from tasks.dialogues import chat
 from tasks.models import lm
+from tasks.models.prompted import Limits
 from tasks.weights import layer_groups
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Params(layer_groups.Headed):
     cliprange: float = Field(default=0.2, gt=0, le=10, description="bound on the change of a token's probability")
     cliprange_value: float = Field(default=0.2, gt=0, le=100, description="bound on the change of a value")
     vf_coef: float = Field(default=0.1, ge=0, le=100, description="weight of the value loss")
+    limits: Limits = Field(default=Limits(), description="where the training stops although its reward rises")
 
 
 def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Prompted:

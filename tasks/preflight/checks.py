@@ -16,6 +16,7 @@ from tasks.preflight import (
     probes,
     references,
     rubrics,
+    sampled,
     samples,
     sections,
     serving,
@@ -106,7 +107,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     yield from _run_checks(
         params, rows, objective_fits.problems, cascades.problems, measures.problems, declines.problems, probes.problems
     )
-    yield from _run_checks(params, rows, references.problems, rubrics.problems)
+    yield from _run_checks(params, rows, references.problems, rubrics.problems, sampled.problems)
     for name in params.references if datasets else ():
         yield from references.problems_of(params, name)
     for name, row in params.rubrics.items() if datasets else ():

@@ -30,10 +30,14 @@ PROCESSES.set_forkserver_preload(["torch", "transformers", "peft", "safetensors.
 
 # Of objectives that learn from answers of their own: as many steps over more answers, a reward that a base of noise
 # earns now and then, and the settings that let it learn in so few.
-ONLINE = {"num_train_epochs": 10, "per_device_train_batch_size": 32}
+GROUPED = {"num_train_epochs": 2.5, "per_device_train_batch_size": 16}
+ONLINE = {"ppo": {"num_train_epochs": 10, "per_device_train_batch_size": 32}, "grpo": GROUPED, "rloo": GROUPED}
+NO_LIMITS = dict.fromkeys(("kl", "length", "repetition", "held_out"))  # it departs from noise
 REWARDS = [{"kind": "pattern", "pattern": "e"}]
 OBJECTIVES = {
     "ppo": {"max_completion_length": 4, "num_ppo_epochs": 2, "missing_eos_penalty": 0.0, "kl_coef": 0.01},
+    "grpo": {"max_completion_length": 4, "num_generations": 4, "beta": 0.01},
+    "rloo": {"max_completion_length": 4, "num_generations": 4, "beta": 0.01},
 }
 
 
@@ -46,10 +50,10 @@ def refusals(objective: str, tuner: str) -> list[str]:
 def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]:
     """Twenty steps in fp32, at the highest of the tuner's sensible rates: the base is tiny."""
     rates = kinds.load("tasks.tuners", tuner).learning_rates
-    is_online = objectives.online(SimpleNamespace(kind=objective))
+    limits = {"limits": NO_LIMITS} if objective in ONLINE else {}
     return {
         **tiny.TRAIN,
-        "objective": {"kind": objective, **OBJECTIVES.get(objective, {})},
+        "objective": {"kind": objective, **OBJECTIVES.get(objective, {}), **limits},
         "tuner": {"kind": tuner},
         "learning_rate": rates[1],
         "num_train_epochs": 5,
@@ -57,7 +61,7 @@ def settings(objective: str, tuner: str, **changes: object) -> dict[str, object]
         "early_stopping_patience": 99,
         "max_length": 200,
         "bf16": False,
-        **(ONLINE if is_online else {}),
+        **ONLINE.get(objective, {}),
         **changes,
     }
 
@@ -162,6 +166,7 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     processor = objectives.of(params.objective).processor(params.objective, base, split["train"])
     torch.manual_seed(0)
     made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place, rows)
+    made.current_gradient_accumulation_steps = 1  # as the loop of a training sets it
     with torch.no_grad():
         for weight in made.model.parameters():
             if weight.requires_grad:

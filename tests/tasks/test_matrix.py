@@ -108,7 +108,7 @@ def test_gradients_reach_all_that_learns_and_nothing_else(objective, tuner, base
     trainer = matrix.trainer_of(tmp_path, bases[objective], rows[objective], matrix.settings(objective, tuner))
     before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
     batch = trainer.get_batch_samples(iter(trainer.get_train_dataloader()), 1, trainer.args.device)[0][0]
-    trainer.compute_loss(trainer.model, batch).backward()
+    trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch)).backward()
     for name, weight in trainer.model.named_parameters():
         assert (weight.grad is not None and bool(weight.grad.any())) == weight.requires_grad, name
     trainer.create_optimizer()

@@ -57,7 +57,7 @@ def make_trainer(
         rows=rows,
         prepared=prepared,
         arguments=settings_of_arguments(params, run),
-        callbacks=[history, *stopping],
+        callbacks=[history, *([history.guard] if history.guard else []), *stopping],
         groups=groups,
         schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
     )
@@ -159,7 +159,7 @@ def settings_of_arguments(params: Train, run: Path) -> dict[str, object]:
         eval_steps=params.eval_steps,
         save_strategy="steps",
         save_steps=params.eval_steps,
-        save_total_limit=2,
+        save_total_limit=None if hasattr(params.objective, "limits") else 2,  # the guard may go back to any
         load_best_model_at_end=params.load_best_model_at_end,
         metric_for_best_model=watched,
         greater_is_better=greater,

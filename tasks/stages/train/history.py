@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tasks.errors import AnnealError
 from tasks.files import write_text
+from tasks.stages.train.guard import Guard
 from tasks.stages.train.params import Train
 from tasks.versions import tracking
 
@@ -36,6 +37,8 @@ class History(TrainerCallback):  # type: ignore[misc]
         self.started = self.shown = time.monotonic()
         self.client: MlflowClient | None = None
         self.run_id = ""
+        limits = getattr(params.objective, "limits", None)  # of an objective that is rewarded
+        self.guard = Guard(limits) if limits else None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -103,6 +106,8 @@ class History(TrainerCallback):  # type: ignore[misc]
         points = sorted(self.points.items())
         losses = [point["loss"] for _, point in points if "loss" in point]
         held_out = [(point["eval_loss"], step) for step, point in points if "eval_loss" in point] or [(math.nan, 0)]
+        if self.guard and self.guard.kept:
+            held_out = [point for point in held_out if point[1] == self.guard.kept]
         kept = min(held_out) if self.params.load_best_model_at_end else held_out[-1]
         return {
             **{name: value for name, value in self.points.get(kept[1], {}).items() if name.startswith("eval_")},
@@ -112,6 +117,10 @@ class History(TrainerCallback):  # type: ignore[misc]
             "steps": max(self.points),
             "tokens": self.tokens,
         }
+
+    def stopped(self) -> dict[str, str]:
+        """{"stopped": why the run was stopped}, if the guard has stopped it."""
+        return {"stopped": self.guard.sentence} if self.guard and self.guard.sentence else {}
 
     def timing(self) -> dict[str, float]:
         """Seconds and tokens per second of the steps in this process, validation included."""

@@ -1,0 +1,100 @@
+"""The guard against reward hacking: it stops each planted trouble, and no run that is in order."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tasks.models.prompted import Limits
+from tasks.stages.train.hacking import FALSE_STOPS, Trouble, hacked, runaway
+
+WINDOW, LOOKS = 10, 12
+LIMITS = Limits(window=WINDOW)
+RUN = {
+    "reward": lambda share: 0.3 + 0.5 * share,
+    "kl": lambda share: 0.2 * share,
+    "length": lambda share: 40 + 8 * share,
+    "repetition": lambda share: 0.05,
+    "held_out/labels": lambda share: 0.6 + 0.2 * share,
+}
+NOISE = {"reward": 0.08, "kl": 0.01, "length": 6, "repetition": 0.03, "held_out/labels": 0.08}
+
+
+def points(steps: int = 60, seed: int = 0, **planted: Callable[[float], float]) -> list[dict[str, float]]:
+    """What a run logs: a healthy one, but for what is planted (`held_out__labels` for `held_out/labels`)."""
+    noise, curves = random.Random(seed), {**RUN, **{name.replace("__", "/"): curve for name, curve in planted.items()}}
+    return [
+        {
+            "step": step + 1,
+            **{name: curve(step / steps) + noise.gauss(0, NOISE[name]) for name, curve in curves.items()},
+        }
+        for step in range(steps)
+    ]
+
+
+def verdict(logged: list[dict[str, float]], limits: Limits = LIMITS) -> Trouble | None:
+    """The first trouble that is found in looks after every WINDOW steps."""
+    for end in range(1, len(logged) + 1):
+        found = runaway(limits, logged[:end]) or (hacked(limits, logged[:end], LOOKS) if end % WINDOW == 0 else None)
+        if found:
+            return found
+    return None
+
+
+def test_a_run_in_order_is_not_stopped() -> None:
+    assert not [seed for seed in range(60) if verdict(points(seed=seed))]
+
+
+@pytest.mark.parametrize(
+    ("figure", "curve", "words"),
+    [
+        ("kl", lambda share: 4 * share, "nats a token away from its parent"),
+        ("length", lambda share: 40 + 160 * share, "times as long as in the first steps"),
+        ("repetition", lambda share: 0.05 + 0.6 * share, "of their words"),
+        ("held_out/labels", lambda share: 0.7 - 0.5 * share, "`labels`, which is not rewarded, fell from"),
+    ],
+)
+def test_each_trouble_stops_the_run(figure, curve, words) -> None:
+    for seed in range(20):
+        found = verdict(points(seed=seed, **{figure.replace("/", "__"): curve}))
+        assert found and found.figure == figure and words in found.words
+        assert "rose from 0." in found.words or figure == "kl"
+
+
+@pytest.mark.parametrize("figure", ["length", "repetition", "held_out"])
+def test_a_limit_that_is_null_never_stops_it(figure) -> None:
+    worse = {
+        "length": {"length": lambda share: 40 + 160 * share},
+        "repetition": {"repetition": lambda share: 0.05 + 0.6 * share},
+        "held_out": {"held_out__labels": lambda share: 0.7 - 0.5 * share},
+    }[figure]
+    assert verdict(points(**worse))
+    assert not verdict(points(**worse), LIMITS.model_copy(update={figure: None}))
+
+
+def test_longer_answers_without_more_reward_are_no_hacking() -> None:
+    assert not verdict(points(length=lambda share: 40 + 160 * share, reward=lambda share: 0.3))
+
+
+def test_a_change_within_its_margin_is_no_trouble_however_significant() -> None:
+    assert not verdict(points(length=lambda share: 40 + 30 * (share > 0.2)))
+
+
+def test_runs_at_their_limits_are_stopped_as_seldom_as_promised() -> None:
+    """The worst case that is no trouble: twice as long from the second window on."""
+    jumps = {"length": lambda share: 40 * (1 + (share >= WINDOW / 60))}
+    stopped = sum(verdict(points(seed=seed, **jumps)) is not None for seed in range(200))
+    assert stopped <= 3 * FALSE_STOPS * 200
+
+
+def test_two_windows_without_any_variance_are_compared() -> None:
+    jumps = [{"step": i + 1, "reward": float(i >= 10), "repetition": 0.9 * (i >= 10)} for i in range(20)]
+    found = hacked(LIMITS, jumps, LOOKS)
+    assert found and found.figure == "repetition" and "repeat 90% of their words, and 0% in the first" in found.words
+    assert not hacked(LIMITS, [{**point, "repetition": 0.2} for point in jumps], LOOKS)
+
+
+def test_one_wild_step_is_no_runaway() -> None:
+    logged = points()
+    logged[30]["kl"] = 50.0
+    assert not verdict(logged)
