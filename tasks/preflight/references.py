@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 ENDING = "_ref"
 COMPARED = ("preference", "rated")  # examples that have something to compare
-FAST = "lora"  # the tuner whose trainings read models as the stage does, bit by bit (tasks/models/fast_lora)
+FAST = "lora"  # the tuner whose trainings read models as the stage does, bit by bit (tasks/models/fast_lora),
+QUANTISED = "qlora"  # and the one whose parent is quantised
 
 
 def left_out(text: str) -> Iterator[Change]:
@@ -41,7 +42,7 @@ def left_out(text: str) -> Iterator[Change]:
         dataset = value_of(node, "dataset")
         if dataset is None or getattr(dataset, "anchor", None):
             continue  # of several models; reported by the check
-        name = _row_for(values, new, str(row["dataset"]), str(row.get("parent")), _exactly(row["train"]))
+        name = _row_for(values, new, str(row["dataset"]), str(row.get("parent")), _settings(row["train"]))
         edit = Edit(dataset.start_mark.index, dataset.end_mark.index, key_as_written(name, text, node))
         why = f"because {row['train']['objective']['kind']} compares with a reference"
         yield Change(edit, f"`dataset: {name}` in models.{key.value}", why)
@@ -81,11 +82,16 @@ def _compares(row: object) -> bool:
     return known and getattr(kinds.load(objectives.__name__, str(kind)), "needs_reference", False)
 
 
-def _exactly(train: Mapping[str, object]) -> bool:
-    """Whether the reference is computed in fp32: where the training's own pass, and its rounding, is another."""
+def _settings(train: Mapping[str, object]) -> dict[str, str]:
+    """How a training reads its parent, as YAML: quantised, or in fp32, also where its own pass, and its rounding, is
+    not that of the stage.
+    """
     tuner = train.get("tuner")
-    kind = tuner.get("kind") if isinstance(tuner, Mapping) else None
-    return kind != FAST or train.get("bf16") is False
+    tuner = tuner if isinstance(tuner, Mapping) else {}
+    exactly = {"bf16": "false"} if train.get("bf16") is False or tuner.get("kind") not in (FAST, QUANTISED) else {}
+    if tuner.get("kind") != QUANTISED:
+        return exactly
+    return {**exactly, "quantization": "int8" if tuner.get("bits") == 8 else str(tuner.get("quant_type", "nf4"))}
 
 
 def _has_reference(values: Mapping[str, object], row: Mapping[str, object]) -> bool:
@@ -103,10 +109,14 @@ def _has_reference(values: Mapping[str, object], row: Mapping[str, object]) -> b
 
 
 def _row_for(
-    values: Mapping[str, Mapping[str, object]], new: dict[str, dict[str, str]], dataset: str, model: str, exactly: bool
+    values: Mapping[str, Mapping[str, object]],
+    new: dict[str, dict[str, str]],
+    dataset: str,
+    model: str,
+    settings: Mapping[str, str],
 ) -> str:
     """The row that compares `dataset` with `model`: one of params.yaml, or of `new`, to which it may be added."""
-    wanted = {"dataset": dataset, "model": model, **({"bf16": "false"} if exactly else {})}
+    wanted = {"dataset": dataset, "model": model, **settings}
     known = {name: row for name, row in (values.get("references") or {}).items() if isinstance(row, Mapping)}
     for name, row in {**known, **new}.items():
         if {key: str(value).lower() if isinstance(value, bool) else value for key, value in row.items()} == wanted:

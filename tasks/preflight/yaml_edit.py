@@ -169,6 +169,6 @@ def _is_written(key: object, value: object) -> bool:
     if isinstance(value, dict) and key == "references":
         return all(_is_written(name, row) for name, row in value.items())
     if isinstance(value, dict) and value.keys() >= {"dataset", "model"}:  # a row of references
-        return value.keys() <= {"dataset", "model", "bf16"}
+        return value.keys() <= {"dataset", "model", "bf16", "quantization"}
     names = {"labels", "numbers", "tags", "kind", "objective", "tuner", "encoder", "learning_rate"}
     return isinstance(value, dict) and (set(value) <= names or (key == "prepare" and "shape" in value))

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,9 @@ class Reference(Section):
     dataset: Annotated[str, Field(description="row of datasets, or made of them, with preferences or rated answers")]
     model: Annotated[str, Field(description="row of models or bases: the parent of the model that is trained, mostly")]
     bf16: bool = Field(default=True, description="compute in bfloat16 where the hardware supports it, as train.bf16")
+    quantization: Literal["nf4", "fp4", "int8"] | None = Field(
+        default=None, description="quantise the model as the tuner qlora does its parent, 4-bit scales too"
+    )
 
 
 def reference(params: Reference, prepared: Path, weights: Path, out: Path, report: Path) -> None:
@@ -148,9 +151,26 @@ def _load(params: Reference, weights: Path) -> "nn.Module | lm.ReadsAnswers":
     from tasks.models import fast_lora
 
     dtype = compute_dtype() if params.bf16 else torch.float32
-    model = lm.parent(weights, {"dtype": dtype, "attn_implementation": attention()})
-    model = lm.with_contiguous_head(model).requires_grad_(False).eval().to(device())
-    return fast_lora.of(model) or model
+    arguments = {"dtype": dtype, "attn_implementation": attention(), **_quantised(params)}
+    model = lm.with_contiguous_head(lm.parent(weights, arguments)).requires_grad_(False).eval()
+    if params.quantization:
+        return model  # where transformers put it
+    return fast_lora.of(model.to(device())) or model
+
+
+def _quantised(params: Reference) -> dict[str, object]:
+    """The arguments of from_pretrained as tasks/tuners/qlora.py has them."""
+    if not params.quantization:
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    four = {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": params.quantization,
+        "bnb_4bit_use_double_quant": True,
+    }
+    config = BitsAndBytesConfig(**{"load_in_8bit": True} if params.quantization == "int8" else four)
+    return {"quantization_config": config, "device_map": {"": device()}}
 
 
 def _figures(rows: Sequence[Prepared], encoded: Sequence[Compared]) -> dict[str, float]:

@@ -22,12 +22,14 @@ TEXT = """models:
     train: {objective: {kind: dpo, beta: 0.5}, tuner: {kind: lora}}
   next: {parent: mine, dataset: pairs, train: {objective: {kind: dpo}, tuner: {kind: lora}}}
   whole: {parent: base, dataset: pairs, train: {objective: {kind: dpo}, tuner: {kind: full}}}
+  small: {parent: base, dataset: pairs, train: {objective: {kind: dpo}, tuner: {kind: qlora}}}
   odds: {parent: base, dataset: pairs, train: {objective: {kind: orpo}, tuner: {kind: lora}}}
 """
 ROWS = {
     "pairs_ref": {"dataset": "pairs", "model": "base"},
     "pairs_ref2": {"dataset": "pairs", "model": "mine"},
     "pairs_ref3": {"dataset": "pairs", "model": "base", "bf16": False},
+    "pairs_ref4": {"dataset": "pairs", "model": "base", "quantization": "nf4"},
 }
 
 
@@ -56,6 +58,7 @@ def test_each_model_that_needs_one_is_compared_with_its_parent_in_a_row_that_oth
         **dict.fromkeys(("mine", "sharper"), "pairs_ref"),
         "next": "pairs_ref2",
         "whole": "pairs_ref3",
+        "small": "pairs_ref4",
         "odds": "pairs",
     }
     assert "   # the first\n" in text
@@ -76,7 +79,7 @@ def test_a_table_that_is_there_is_used(table: str, tmp_path: Path) -> None:
     rows = value["references"]
     assert rows[value["models"]["mine"]["dataset"]] == ROWS["pairs_ref"]
     assert value["models"]["next"]["dataset"] == ("other" if "other" in table else "pairs_ref2")
-    assert len(rows) == 3
+    assert len(rows) == 4
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,14 @@ def test_the_first_loss_is_ln_2_and_falls(kind, compared, base, tmp_path):
     assert figures["eval_rewards/accuracies"] > 0.5 and float(last["eval_logps/chosen"]) < 0
 
 
+def test_the_first_loss_of_a_quantised_parent_is_ln_2_beside_a_reference_that_is_quantised_alike(plain, base, tmp_path):
+    params = Reference(dataset="plain", model="tiny", bf16=False, quantization="nf4")
+    reference(params, plain["dpo"], base, tmp_path / "rows", tmp_path / "report.json")
+    made = matrix.run(tmp_path, base, tmp_path / "rows", matrix.settings("dpo", "qlora", num_train_epochs=1))
+    with (made.report / "loss.csv").open() as file:
+        assert float(next(csv.DictReader(file))["loss"]) == pytest.approx(math.log(2), abs=1e-3)
+
+
 def test_a_reference_that_is_off_would_be_seen(compared, base, tmp_path):
     """So it is the stored values that count (trl #1962: a loss that stays at ln 2, as they were ignored)."""
     is_narrow, rows = compared
