@@ -1,5 +1,5 @@
 """A reward model from pairs in a file to ranked answers: through the whole pipeline, behind the gateway, with the
-scores of the evaluation; and refused where its rows are preferences.
+scores of the evaluation.
 """
 
 import json
@@ -93,11 +93,3 @@ def test_many_answers_are_ranked_the_right_one_first(served: Path, client: httpx
         right += ranked["order"][0] == 0
         assert sorted(ranked["order"]) == [0, 1, 2, 3] and len(ranked["spreads"]) == 4
     assert right >= 6 and len(shelves) == 4
-
-
-def test_rows_that_are_preferences_are_refused_with_what_to_write(served: Path) -> None:
-    value = json.loads((served / "params.yaml").read_text())
-    project.change(served, datasets__pairs__prepare={**value["datasets"]["pairs"]["prepare"], "shape": "preference"})
-    words = project.run(served, "flows.pipeline", "judge", status=1)
-    assert "which does not learn from rows of the shape preference (datasets.pairs)" in words
-    assert "a dataset of the shape choice, whose columns are the same" in words and "Traceback" not in words
