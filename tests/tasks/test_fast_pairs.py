@@ -1,15 +1,21 @@
 """Answers to one prompt that are read together have the log-probabilities and gradients that each has by itself."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from tasks.dataset import compared
 from tasks.dataset.encoded import Batch, left_padded
 from tasks.models import fast_lora, lm
 from tasks.models.fast_lora import attention, flat, head
+from tasks.stages import reference
+from tasks.stages.train.fit import make_trainer
+from tasks.stages.train.params import Train
 from tasks.tuners import bottleneck
+from tests import tiny
 from tests.tasks.test_fast_lora import LLAMA, PREFIX, assert_same, distance, model_of, outcome
 
 pytestmark = pytest.mark.slow  # torch is loaded
@@ -176,6 +182,25 @@ def test_a_frozen_model_gives_the_same_values_bit_by_bit_as_one_whose_adapter_is
     with torch.no_grad():
         values = lm.answer_log_probabilities(frozen, batch)
         assert torch.equal(values, lm.answer_log_probabilities(fast_lora.of(model), batch)) and values.isfinite().all()
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_stored_references_cancel_the_first_losses_whatever_the_batches(base, tokenizer, tmp_path, bf16):
+    """ln 2, although they were read in other batches, and before it was known what all prompts begin with."""
+    rows = [{**row, "rejected": row["answer"] * (1 + i % 2) + "!"} for i, row in enumerate(tiny.prepared_rows(0, 12))]
+    section = reference.Reference(dataset="pairs", model="base", bf16=bf16)
+    encoded = [compared.pair(tokenizer, row) for row in rows]
+    values = reference.log_probabilities(reference._load(section, base), encoded, tokenizer.pad_token_id)
+    for row, of_row in zip(encoded, values, strict=True):
+        row["reference"] = of_row
+    settings = Train(**{**tiny.TRAIN, "objective": {"kind": "dpo"}, "bf16": bf16})
+    trainer, _ = make_trainer(settings, base, tokenizer, {"train": encoded, "validation": encoded}, tmp_path)
+    assert trainer.core and len(trainer.prefix) > 10
+    for start in range(0, 12, 3):
+        batch = compared.collate(encoded[start : start + 3], tokenizer.pad_token_id, len(trainer.prefix))
+        assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(math.log(2), abs=1e-5)
+    batch["reference"] = batch["reference"].flip(0)
+    assert abs(trainer.compute_loss(trainer.model, batch).item() - math.log(2)) > 1e-1
 
 
 def test_a_frozen_model_with_adapters_on_its_blocks_is_left_to_transformers():
