@@ -4,17 +4,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks.errors import AnnealError, TransientError
+from tasks.formats.answer import JsonAnswer
 from tasks.judging import endpoint as endpoints
 from tasks.judging.comparisons import Comparison, judged, of_samples
 from tasks.judging.endpoint import Endpoint, from_environment
 from tasks.judging.judge import Judge, choice_in, marked
-from tests import judges
+from tests import judges, tiny
 from tests.judges import Reply, longer_wins
+from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # it listens on a socket
 
@@ -238,3 +241,15 @@ def test_several_questions_are_asked_at_once(served: Served, tmp_path: Path) -> 
     stub.answer = lambda body: Reply(longer_wins(body).text, delay=0.05)
     judged(Judge(client), compared(12), "about", tmp_path / "journal")
     assert 2 <= stub.most_at_once <= 4
+
+
+def test_a_real_server_and_a_real_model_that_is_no_judge(base: Path, packaged: SimpleNamespace, tmp_path: Path) -> None:
+    with serving(base, judge=packaged.adapter) as url:
+        client = Endpoint(url, "judge", timeout=60)
+        asked = tiny.prepared_rows(0, 1)[0]
+        assert JsonAnswer(tuple(tiny.PREPARE.answer)).read(client.ask(asked["messages"], max_tokens=60))
+        short = [Comparison(f"r{i}", "q", f"left {i}", f"right {i}") for i in range(8)]
+        with pytest.raises(AnnealError, match=r"judge gave a verdict in \d of \d comparisons, and otherwise none that"):
+            judged(Judge(client, "Short."), short, "about", tmp_path / "journal")
+        with pytest.raises(AnnealError, match=r"the endpoint in ANNEAL_JUDGE_URL refuses the question \(400"):
+            client.ask([{"role": "user", "content": "a " * 4000}], max_tokens=4)
