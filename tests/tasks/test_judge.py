@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tasks.errors import AnnealError, TransientError
 from tasks.formats.answer import JsonAnswer
 from tasks.judging import endpoint as endpoints
-from tasks.judging.comparisons import Comparison, judged, of_samples
+from tasks.judging.comparisons import Comparison, judged
 from tasks.judging.endpoint import Endpoint, from_environment
 from tasks.judging.judge import Judge, choice_in, marked
 from tests import judges, tiny
@@ -216,24 +215,6 @@ def test_the_endpoint_comes_from_the_environment(served: Served, monkeypatch: py
         from_environment()
     monkeypatch.setenv(endpoints.MODEL, "b")
     assert from_environment().model == "b"
-
-
-def row(identity: str, *texts: str) -> Any:
-    answers = [{"text": text, "temperature": 1.0, "tokens": 2, "finished": True} for text in texts]
-    return {"id": identity, "messages": [{"role": "user", "content": "ask"}], "answers": answers}
-
-
-def test_what_is_compared_is_drawn_by_the_seed_and_answers_that_look_alike_are_not() -> None:
-    rows = [row(f"r{i}", "a", "A ", "b", "c", " ") for i in range(30)]
-    drawn = of_samples(rows, 2, 7)
-    assert len(drawn) == 60 and of_samples(rows, 2, 7) == drawn != of_samples(rows, 2, 8)
-    assert all({comparison.first, comparison.second} <= {"a", "A ", "b", "c"} for comparison in drawn)
-    assert len({frozenset(comparison.answers) for comparison in drawn if comparison.row == "r1"}) == 2
-    first = sum(comparison.first < comparison.second for comparison in drawn)
-    assert 15 < first < 45  # either may stand first
-    assert len(of_samples(rows, 9, 7)) == 90
-    with pytest.raises(AnnealError, match="no row has two different answers"):
-        of_samples([row("a", "x", "X")], 2, 7)
 
 
 def test_several_questions_are_asked_at_once(served: Served, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""The real vLLM draws samples: greedy ones as transformers does, drawn ones the same for the same seed, and what a killed
-run has kept is not written again.
+"""The real vLLM draws samples: greedy ones as transformers does, drawn ones the same for the same seed, and what a
+killed run has kept is not written again.
 """
 
 from collections.abc import Iterator

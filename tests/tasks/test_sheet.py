@@ -3,13 +3,14 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.errors import AnnealError
 from tasks.files import read_json
 from tasks.judging import sheet, verdicts
-from tasks.judging.comparisons import Comparison
+from tasks.judging.comparisons import Comparison, of_samples
 from tasks.judging.verdicts import Reader, Reading, Verdict, key
 
 ANNA = Reader("person", "Anna")
@@ -150,3 +151,21 @@ def test_names_of_readers_do_not_clash_or_leave_the_folder(tmp_path: Path) -> No
         verdicts.write(tmp_path / "in", reading(Reader("model", name), 0))
     assert len(list((tmp_path / "in").iterdir())) == len(names) and not list(tmp_path.glob("*.jsonl"))
     assert {told.reader.name for told in verdicts.read(tmp_path / "in")} == set(names)
+
+
+def row(identity: str, *texts: str) -> Any:
+    answers = [{"text": text, "temperature": 1.0, "tokens": 2, "finished": True} for text in texts]
+    return {"id": identity, "messages": [{"role": "user", "content": "ask"}], "answers": answers}
+
+
+def test_what_is_compared_is_drawn_by_the_seed_and_answers_that_look_alike_are_not() -> None:
+    rows = [row(f"r{i}", "a", "A ", "b", "c", " ") for i in range(30)]
+    drawn = of_samples(rows, 2, 7)
+    assert len(drawn) == 60 and of_samples(rows, 2, 7) == drawn != of_samples(rows, 2, 8)
+    assert all({comparison.first, comparison.second} <= {"a", "A ", "b", "c"} for comparison in drawn)
+    assert len({frozenset(comparison.answers) for comparison in drawn if comparison.row == "r1"}) == 2
+    first = sum(comparison.first < comparison.second for comparison in drawn)
+    assert 15 < first < 45  # either may stand first
+    assert len(of_samples(rows, 9, 7)) == 90
+    with pytest.raises(AnnealError, match="no row has two different answers"):
+        of_samples([row("a", "x", "X")], 2, 7)
