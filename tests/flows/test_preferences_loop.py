@@ -66,7 +66,7 @@ def test_corrections_make_pairs_that_a_model_learns_and_that_is_tried_promoted_a
             "thing": f"a {row['colour']} {word}",
             "reply": f"Carry this {word} to the {row['colour']} room, please.",
         }
-        for word in ("sofa", "violin", "ladder", "bucket", "carpet", "kettle", "drum", "candle")
+        for word in ("sofa", "violin", "ladder", "bucket", "carpet", "anvil", "trumpet", "compass")
         for row in tiny.things(0, 4)
     ]
     for row in rows:
