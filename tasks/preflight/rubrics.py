@@ -24,6 +24,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
         if row in params.reward_models:
             yield from problems_of_model(params, row, params.reward_models[row])
     yield from _problems_of_reward(params, name)
+    yield from _problems_of_length(params, name)
 
 
 def problems_of(params: Params, name: str, rubric: RubricRow) -> Iterator[str]:
@@ -86,6 +87,17 @@ def _problems_of_reward(params: Params, name: str) -> Iterator[str]:
             f"models.{name}.train.objective.kind is {model.train.objective.kind}, which learns from a reward, and "
             f"nothing rewards answers to {model.dataset}; write `rubrics: {{{name}_rubric: {{dataset: "
             f"{model.dataset}, rewards: [{{kind: valid}}]}}}}` and `dataset: {name}_rubric`."
+        )
+
+
+def _problems_of_length(params: Params, name: str) -> Iterator[str]:
+    """Yield a sentence if an answer of full length would leave no room for a prompt."""
+    train = params.models[name].train
+    answer_length = getattr(train.objective, "max_completion_length", 0)
+    if answer_length >= train.max_length:
+        yield (
+            f"models.{name}.train.objective.max_completion_length is {answer_length}, and train.max_length, which is "
+            f"that of a prompt and its answer, is {train.max_length}; raise max_length, or lower the other."
         )
 
 

@@ -149,5 +149,6 @@ def test_rows_without_a_rubric_are_refused(base: Path, tmp_path: Path) -> None:
 def test_the_labels_page_says_that_prompts_are_only_read(learnt: SimpleNamespace) -> None:
     lengths = (learnt.report / "lengths.csv").read_text().splitlines()
     assert all(line.endswith(",0") for line in lengths[1:]) and len(lengths) == 33
-    assert 'class="on"' not in (learnt.report / "xray.html").read_text()
+    page = (learnt.report / "xray.html").read_text()
+    assert 'class="on"' not in page and "What the model writes after each prompt is learnt" in page
     assert json.loads((learnt.report / "timing.json").read_text())["tokens_per_second"] > 0

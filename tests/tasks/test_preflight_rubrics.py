@@ -76,6 +76,12 @@ def test_a_training_by_reward_without_a_reward_is_refused_with_what_to_write() -
     assert list(rubrics.problems(params, "mine")) == []
 
 
+def test_an_answer_that_leaves_no_room_for_a_prompt_is_refused() -> None:
+    train = {"objective": {"kind": "ppo", "max_completion_length": 512}, "tuner": {"kind": "lora"}}
+    words = own_params.refusal(**scored(), models__mine__train=train)
+    assert words.startswith("models.mine.train.objective.max_completion_length is 512, and train.max_length, which is")
+
+
 def test_a_mix_of_a_rubric_is_refused_with_what_to_write() -> None:
     mixes = {"mixed": {"dataset": "scored", "other": "tickets"}}
     with pytest.raises(ParamsError, match="write 'tickets', and build that row on this one"):

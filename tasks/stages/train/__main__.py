@@ -18,6 +18,8 @@ from tasks.locks import hold_lock
 from tasks.models import architecture, vocabulary
 from tasks.stages.train.params import Train
 
+OWN_ANSWERS = "What the model writes after each prompt is learnt, by its reward."
+
 
 def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: Path, report: Path) -> None:
     """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv` and `xray.html` to
@@ -66,7 +68,8 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     if new_tokens:
         vocabulary.check_used(processor, new_tokens, (row["input_ids"] for row in kept["train"]))
     report.mkdir(parents=True, exist_ok=True)
-    write_xray(processor, objective.trained_on, kept["train"], report / "xray.html")
+    note = OWN_ANSWERS if objectives.online(params.objective) else ""
+    write_xray(processor, objective.trained_on, kept["train"], report / "xray.html", note)
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
 
     run.mkdir(parents=True, exist_ok=True)

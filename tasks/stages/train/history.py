@@ -97,7 +97,8 @@ class History(TrainerCallback):  # type: ignore[misc]
         if "eval_loss" in logs:
             share = logs.get("eval_rewards/accuracies")
             words = "" if share is None else f", the chosen answer preferred in {share:.0%} of pairs"
-            line = f"validation loss {logs['eval_loss']:.4f}{words} at step {state.global_step}"
+            name = "reward" if "eval_reward" in logs else "loss"
+            line = f"validation {name} {logs[f'eval_{name}']:.4f}{words} at step {state.global_step}"
             print(line, file=sys.stderr, flush=True)
         self._send(point, state.global_step)
 

@@ -18,12 +18,14 @@ pre{{white-space:pre-wrap;background:#f6f6f4;padding:1rem;border-radius:6px}}
 span{{border-radius:3px;box-shadow:inset 0 0 0 1px #0001}}
 .on{{background:#bfe5c0}} .off{{color:#777}}</style>
 <h1>Label X-ray</h1><p>{total:,} tokens in {rows} rows; the loss is taken on the {trained:,} green ones ({share:.0%}),
-the grey ones are only read. Each box is one token; ⏎ is a line break.</p>{samples}</html>
+the grey ones are only read.{note} Each box is one token; ⏎ is a line break.</p>{samples}</html>
 """
 
 
-def write_xray(processor: Processor, trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) -> None:
-    """Write an HTML page of the first rows, each token marked as trained on or not."""
+def write_xray(
+    processor: Processor, trained_on: TrainedOn, rows: Sequence[Encoded], path: Path, note: str = ""
+) -> None:
+    """Write an HTML page of the first rows, each token marked as trained on or not; `note` goes on explaining."""
     samples = []
     for row in rows[:SHOWN]:
         spans = []
@@ -35,9 +37,8 @@ def write_xray(processor: Processor, trained_on: TrainedOn, rows: Sequence[Encod
         samples.append(f"<h2>{html.escape(str(row['id']))}</h2><pre>{''.join(spans)}</pre>")
     total = sum(len(row["input_ids"]) for row in rows)
     trained = sum(_trained(trained_on, row) for row in rows)
-    write_text(
-        path, PAGE.format(total=total, rows=len(rows), trained=trained, share=trained / total, samples="".join(samples))
-    )
+    figures = {"total": total, "rows": len(rows), "trained": trained, "share": trained / total}
+    write_text(path, PAGE.format(**figures, note=html.escape(note and f" {note}"), samples="".join(samples)))
 
 
 def write_lengths(trained_on: TrainedOn, rows: Sequence[Encoded], path: Path) -> None:

@@ -205,7 +205,7 @@ class PpoTrainer(LearntWeights):
         rows = self.prompts["validation"]
         how = Writing(0.0, 0, self.settings.max_completion_length)
         _, found = judge(self.rubric, rows, write(self.model.body, self.tokenizer, rows, how))
-        metrics = {"eval_loss": -found["reward"], **{f"eval_{name}": value for name, value in found.items()}}
+        metrics = {"eval_loss": 0.0 - found["reward"], **{f"eval_{name}": value for name, value in found.items()}}
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
