@@ -84,10 +84,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
             vocabulary.save(parent, new_tokens, folder)
     trainable = sum(weight.numel() for weight in trainer.learnt().values())
     write_json(report / "timing.json", timing)
-    write_json(
-        report / "metrics.json",
-        {**summary, "trainable_parameters": trainable, **counts, **history.stopped()},
-    )
+    write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, **counts, **history.stopped()})
     history.write_csv(report / "loss.csv")
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
 
