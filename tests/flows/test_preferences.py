@@ -64,5 +64,5 @@ def test_a_file_of_pairs_and_one_of_ratings_become_models_and_another_beta_reuse
         assert float(next(csv.DictReader(file))["loss"]) == pytest.approx(math.log(2), abs=1e-3)
 
     project.change(folder, models__liked__train__objective={"kind": "dpo", "beta": 0.5})
-    stale = project.run(folder, "dvc", "status", "package@liked")
+    stale = project.run(folder, "dvc", "status", "reference@pairs_ref", "train@liked")
     assert "train@liked:" in stale and "reference@" not in stale
