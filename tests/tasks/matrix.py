@@ -166,7 +166,8 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     processor = objectives.of(params.objective).processor(params.objective, base, split["train"])
     torch.manual_seed(0)
     made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place, rows)
-    made.current_gradient_accumulation_steps = 1  # as the loop of a training sets it
+    made.current_gradient_accumulation_steps = 1  # as the loop of a training sets it,
+    made.model.train()  # which begins with this
     with torch.no_grad():
         for weight in made.model.parameters():
             if weight.requires_grad:

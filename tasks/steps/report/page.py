@@ -11,11 +11,12 @@ from tasks.comparison import contestants
 from tasks.comparison.contestants import PARENT, TUNED
 from tasks.comparison.measure_names import words
 from tasks.dataset import answered
-from tasks.files import write_text
+from tasks.files import read_json, write_text
 from tasks.formats.answer import AnswerFormat, Continuation
 from tasks.stages.evaluate.measures.measure import slug
 from tasks.steps.report import calibration, confusion, glossary, plots
 from tasks.steps.report.headline import checks, evidence, headline, measures
+from tasks.steps.report.reward_plot import reward_curves
 from tasks.steps.report.samples import choose, right_means, system_prompt, tally
 from tasks.steps.report.standings import measured, standings
 from tasks.steps.report.summary import Summary, confidence_of
@@ -33,6 +34,7 @@ def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path)
     summary.json holds, `form` how the model's answers are read.
     """
     train = reports / "train"
+    curves = read_csv(train / "loss.csv")
     others = measures(summary["evaluation"], measured(summary.get("worth")))
     page = _template().render(
         summary={"worth": None, "cascade": None, "origin": None, **summary},
@@ -42,7 +44,8 @@ def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path)
         measures=others,
         meanings=glossary.meanings(measure.name for measure in others),
         checks=checks(summary),
-        loss=plots.loss_curves(read_csv(train / "loss.csv")),
+        loss=reward_curves(curves) or plots.loss_curves(curves),
+        stopped=read_json(train / "metrics.json").get("stopped") if (train / "metrics.json").exists() else None,
         lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
         xray=os.path.relpath(train / "xray.html", out.parent) if (train / "xray.html").exists() else None,
         where=[
