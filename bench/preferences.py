@@ -27,7 +27,7 @@ from bench import preferences_project as project  # noqa: E402
 from tasks.files import read_json, read_jsonl, write_jsonl  # noqa: E402
 
 STEPS = ("sample", "prepare", "train", "compare")
-COPIED = ("data/prepared", "data/validated", "data/seed", "models", "reports")
+COPIED = ("data/prepared", "data/validated", "data/seed", "models", "reports", "model_cards")
 
 
 def main() -> None:

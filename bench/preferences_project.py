@@ -100,14 +100,14 @@ def models() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "reply_kto", row(rated, {"kind": "kto", "beta": 0.1}, learning_rate=1.0e-4, num_train_epochs=2)
     yield "reply_orpo", row("ranked_replies", {"kind": "orpo"}, learning_rate=1.0e-4, num_train_epochs=2)
     online = {"max_completion_length": 96, "temperature": 0.9}
-    for kind, settings in (
-        ("ppo", {"kl_coef": 0.05, "num_mini_batches": 2}),
-        ("grpo", {"num_generations": 4, "beta": 0.05}),
+    groups = {**online, "num_generations": 8, "beta": 0.04}
+    for kind, settings, batch in (
+        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16),
+        ("grpo", groups, 128),
+        ("rloo", groups, 128),
     ):
-        yield (
-            f"reply_{kind}",
-            row("reply_rubric", {"kind": kind, **online, **settings}, learning_rate=5.0e-5, num_train_epochs=1),
-        )
+        own = {"learning_rate": 5.0e-5, "num_train_epochs": 1, "per_device_train_batch_size": batch}
+        yield f"reply_{kind}", row("reply_rubric", {"kind": kind, **settings}, **own)
 
 
 def row(dataset: str, objective: dict[str, Any], **train: object) -> dict[str, Any]:
