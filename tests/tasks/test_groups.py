@@ -217,6 +217,16 @@ def test_a_reward_that_is_hacked_stops_the_training(
     assert kept["held_out"] > lines[-1]["held_out"] + 0.1 and kept["length"] < lines[-1]["length"]
 
 
+def test_ppo_is_stopped_alike(writer: Path, rows_by_length: Path, tmp_path: Path):
+    objective = {"kind": "ppo", "max_completion_length": 48, "num_ppo_epochs": 2, "kl_coef": 0.01}
+    objective |= {"missing_eos_penalty": 0.0, "limits": LIMITS}
+    train = settings("ppo", eval_steps=0.05, num_train_epochs=20, learning_rate=5.0e-4)
+    made = matrix.run(tmp_path, writer, rows_by_length, {**train, "objective": objective})
+    metrics = read_json(made.report / "metrics.json")
+    assert metrics["steps"] < 80 and metrics["best_step"] < metrics["steps"]
+    assert "the reward rose from 0." in metrics["stopped"] and "which is not rewarded, fell" in metrics["stopped"]
+
+
 def test_one_without_limits_goes_on_to_the_end(writer: Path, rows_by_length: Path, tmp_path: Path):
     limits = dict.fromkeys(("kl", "length", "repetition", "held_out"))
     objective = {"max_completion_length": 48, "beta": 0.01, "limits": limits}
