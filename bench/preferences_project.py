@@ -82,7 +82,7 @@ def params(shipped: dict[str, Any], rows: int) -> dict[str, Any]:
         RATED: {
             "ingest": {"source": f"data/{RATED}.jsonl", "format": "jsonl"},
             "validate": {},
-            "prepare": {"shape": "rated", **prepare},
+            "prepare": {"shape": "rated", "answer": "answer", **prepare},
         },
     }
     made["references"] = {
