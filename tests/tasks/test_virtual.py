@@ -8,7 +8,7 @@ import torch
 from tasks import objectives, tuners
 from tasks.dialogues.chat import encode
 from tasks.errors import ParamsError
-from tasks.inference.answers import _generate
+from tasks.inference.answers import generate
 from tasks.inference.likelihood import likelihoods
 from tasks.stages.train.fit import make_model
 from tasks.stages.train.params import Train
@@ -87,9 +87,9 @@ def test_the_likelihoods_are_those_of_a_plain_forward_pass_over_each_row(model, 
 
 def test_the_greedy_answer_of_a_row_is_the_same_alone_and_in_a_batch_and_token_by_token(model, tokenizer, rows):
     with torch.no_grad():
-        together = _generate(model, tokenizer, [prompt_of(tokenizer, row) for row in rows], 12)
+        together = generate(model, tokenizer, [prompt_of(tokenizer, row) for row in rows], 12)
         for row, answer in zip(rows, together, strict=True):
-            assert _generate(model, tokenizer, [prompt_of(tokenizer, row)], 12) == [answer]
+            assert generate(model, tokenizer, [prompt_of(tokenizer, row)], 12) == [answer]
             ids = prompt_of(tokenizer, row)
             start = len(ids)
             while len(ids) < start + 12:
@@ -133,7 +133,7 @@ def test_what_was_saved_answers_as_what_was_trained_and_is_the_same_bytes_each_t
             pytest.approx(likelihood) for likelihood in likelihoods(model, tokenizer, rows)
         ]
         prompts = [prompt_of(tokenizer, row) for row in rows]
-        assert _generate(loaded, tokenizer, prompts, 8) == _generate(model, tokenizer, prompts, 8)
+        assert generate(loaded, tokenizer, prompts, 8) == generate(model, tokenizer, prompts, 8)
 
 
 @pytest.mark.parametrize(
