@@ -97,17 +97,17 @@ def models() -> Iterator[tuple[str, dict[str, Any]]]:
     pairs, rated = f"ranked_replies_by_{PARENT}", f"{RATED}_by_{PARENT}"
     for beta in BETAS:
         name = f"reply_dpo_{beta:g}".replace(".", "")
-        yield name, row(pairs, {"kind": "dpo", "beta": beta}, learning_rate=1.0e-4, num_train_epochs=2)
-    yield "reply_kto", row(rated, {"kind": "kto", "beta": 0.1}, learning_rate=1.0e-4, num_train_epochs=2)
-    yield "reply_orpo", row("ranked_replies", {"kind": "orpo"}, learning_rate=1.0e-4, num_train_epochs=2)
+        yield name, row(pairs, {"kind": "dpo", "beta": beta}, learning_rate=1.0e-4, num_train_epochs=1)
+    yield "reply_kto", row(rated, {"kind": "kto", "beta": 0.1}, learning_rate=1.0e-4, num_train_epochs=1)
+    yield "reply_orpo", row("ranked_replies", {"kind": "orpo"}, learning_rate=1.0e-4, num_train_epochs=1)
     online = {"max_completion_length": 96, "temperature": 0.9}
     groups = {**online, "num_generations": 8, "beta": 0.04}
-    for kind, settings, batch in (
-        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16),
-        ("grpo", groups, 128),
-        ("rloo", groups, 128),
+    for kind, settings, batch, epochs in (  # a smaller budget: each answer is written before it is learnt from
+        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16, 0.3),
+        ("grpo", groups, 64, 0.12),
+        ("rloo", groups, 64, 0.12),
     ):
-        own = {"learning_rate": 5.0e-5, "num_train_epochs": 1, "per_device_train_batch_size": batch}
+        own = {"learning_rate": 5.0e-5, "num_train_epochs": epochs, "per_device_train_batch_size": batch}
         yield f"reply_{kind}", row("reply_rubric", {"kind": kind, **settings}, **own)
 
 
