@@ -1,7 +1,7 @@
 """Shared by objectives that learn from answers which the model writes while it is trained: their rows are prompts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 
@@ -36,6 +36,15 @@ class Limits(Section):
     window: int = Field(default=10, ge=3, le=1000, description="first steps, and last ones, that are compared; fewer than it takes to learn")
 
 
+class Completed(Protocol):
+    """Settings with the longest answer."""
+
+    @property
+    def max_completion_length(self) -> int:
+        """Tokens."""
+        ...
+
+
 class Sampled(Section):
     """How answers are sampled, and how often they are learnt from; names are trl's."""
 
@@ -60,7 +69,7 @@ def encode(params: Section, tokenizer: "Tokenizer", row: Prepared) -> Prompted:
     return {"id": row["id"], "input_ids": chat.encode_question(tokenizer, row), "row": row}
 
 
-def arrange(params: Sampled, encoded: Sequence[Prompted], max_length: int) -> tuple[list[Prompted], int]:
+def arrange(params: Completed, encoded: Sequence[Prompted], max_length: int) -> tuple[list[Prompted], int]:
     """(the prompts that leave room for an answer, the number of others)."""
     return objectives.fitting(encoded, max_length - params.max_completion_length)
 

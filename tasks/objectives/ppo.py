@@ -5,16 +5,12 @@ The reward is that of the dataset's rubric. A head on the last hidden states lea
 it is left out of what is saved. The arithmetic is in tasks/models/policy.py, the Trainer in tasks/stages/train/online.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tasks import objectives
-from tasks.dataset.encoded import Prompted
-from tasks.dataset.rows import Prepared
-from tasks.dialogues import chat
-from tasks.models import lm
+from tasks.models import lm, prompted
 from tasks.models.prompted import Limits
 from tasks.weights import layer_groups
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to earn a reward with answers of its own, while staying close to the parent; PPO"
-eats = frozenset({"chat", "preference", "rated"})
+eats = prompted.EATS
 head: objectives.Head = "lm"
 needs_parent = True
 shares_prefix = False
@@ -34,6 +30,7 @@ packs = objectives.never_packs
 architectures = lm.ARCHITECTURES
 processor, check, parent = lm.processor, lm.check, lm.parent
 save_head, with_body = lm.save_head, lm.with_body
+encode, arrange, trained_on = prompted.encode, prompted.arrange, prompted.trained_on
 collate, loss = objectives.by_its_trainer, objectives.by_its_trainer
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -65,21 +62,6 @@ class Params(layer_groups.Headed):
     cliprange_value: float = Field(default=0.2, gt=0, le=100, description="bound on the change of a value")
     vf_coef: float = Field(default=0.1, ge=0, le=100, description="weight of the value loss")
     limits: Limits = Field(default=Limits(), description="where the training stops although its reward rises")
-
-
-def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Prompted:
-    """The prompt, with what a cascade gives of the answer."""
-    return {"id": row["id"], "input_ids": chat.encode_question(tokenizer, row), "row": row}
-
-
-def arrange(params: Params, encoded: Sequence[Prompted], max_length: int) -> tuple[list[Prompted], int]:
-    """The prompts that leave room for an answer."""
-    return objectives.fitting(encoded, max_length - params.max_completion_length)
-
-
-def trained_on(encoded: Prompted) -> list[bool]:
-    """Nothing of the prompt: what is learnt is written in training."""
-    return [False] * len(encoded["input_ids"])
 
 
 def with_head(params: Params, body: "nn.Module", processor: "Tokenizer") -> "nn.Module":
