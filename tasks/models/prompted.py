@@ -33,7 +33,9 @@ class Limits(Section):
     held_out: (
         Annotated[float, Field(ge=0, lt=1, description="by how much what is measured and not rewarded may fall")] | None
     ) = 0.1
-    window: int = Field(default=10, ge=3, le=1000, description="first steps, and last ones, that are compared; fewer than it takes to learn")
+    window: int = Field(
+        default=10, ge=3, le=1000, description="first steps, and last ones, that are compared; fewer than it takes to learn"
+    )
 
 
 class Completed(Protocol):
