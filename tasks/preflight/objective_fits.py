@@ -28,7 +28,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
                 f"table; {advice}."
             )
             continue
-        others = [kind for kind in kinds.names(objectives.__name__) if makes in _eats(kind)]
+        others = [kind for kind in kinds.names(objectives.__name__) if makes in _eats(kind) and not _needs_reward(kind)]
         fitting = [kind for kind in kinds.names(shapes.__name__) if kinds.load(shapes.__name__, kind).makes in eats]
         remedy = f"use an objective that does ({', '.join(others)}), or give" if others else "no objective does; give"
         yield (
@@ -41,6 +41,11 @@ def problems(params: Params, name: str) -> Iterator[str]:
 def _alike(prepare: Section, fitting: Sequence[str]) -> str:
     """Say that the rows fit as they are, if only their shape has to be written otherwise."""
     return ", whose columns are the same" if {shapes.name_of(prepare), *fitting} == SAME_COLUMNS else ""
+
+
+def _needs_reward(kind: str) -> bool:
+    """Return whether the objective learns from a reward, which rows alone do not give."""
+    return bool(getattr(kinds.load(objectives.__name__, kind), "online", ""))
 
 
 def _eats(kind: str) -> frozenset[str]:

@@ -109,7 +109,8 @@ def _objectives(objective: Section, base: Architecture) -> str:
     modules = {kind: kinds.load(objectives.__name__, kind) for kind in kinds.names(objectives.__name__)}
     fitting = [kind for kind, module in modules.items() if base in module.architectures]
     alike = [kind for kind in fitting if modules[kind].eats & objectives.of(objective).eats]
-    return " or ".join(alike or fitting)
+    at_once = [kind for kind in alike if not getattr(modules[kind], "online", "")]  # without a reward beside the rows
+    return " or ".join(at_once or alike or fitting)
 
 
 def _kinds(fits: Callable[[Any], bool]) -> str:

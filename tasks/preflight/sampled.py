@@ -1,4 +1,4 @@
-"""Checks that the answers of a training on answers of its own fit its batches and its rows."""
+"""Checks that the answers of a training on answers of its own fit its batches."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,6 @@ def problems(params: Params, name: str) -> Iterator[str]:
     if not objectives.online(train.objective):
         return
     key = f"models.{name}.train.objective"
-    longest = getattr(train.objective, "max_completion_length", 0)
-    if longest >= train.max_length:
-        yield (
-            f"{key}.max_completion_length is {longest}, which leaves no room for a prompt in train.max_length of "
-            f"{train.max_length} tokens; lower the one or raise the other."
-        )
     group = getattr(train.objective, "num_generations", 1)
     answers = train.per_device_train_batch_size * train.gradient_accumulation_steps
     if answers % group:

@@ -24,6 +24,7 @@ PPO = {
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
+@pytest.mark.minutes
 def test_a_model_learns_from_a_rubric_and_only_what_depends_on_it_goes_stale(untouched: Path) -> None:
     rows = json.loads((untouched / "params.yaml").read_text())["models"]
     dataset = rows["things"]["dataset"]

@@ -37,6 +37,7 @@ def result_of(place: Path, against: str) -> dict:
     return read_json(place / f"reports/things/win_rate/{against}/rubric-good/win_rate.json")["result"]
 
 
+@pytest.mark.minutes
 def test_the_trained_model_wins_over_the_hasty_one_and_all_is_made_once(place: Path) -> None:
     printed = project.run(place, "flows.win_rate", "things", "hasty", "--rows", "20")
     of, folder = result_of(place, "hasty"), place / "reports/things/win_rate/hasty/rubric-good"

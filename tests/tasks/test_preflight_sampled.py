@@ -29,10 +29,9 @@ def test_groups_must_divide_the_answers_of_a_step(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["grpo", "rloo"])
 def test_an_answer_must_leave_room_for_a_prompt(kind: str) -> None:
-    assert refusal({"kind": kind, "max_completion_length": 64}, max_length=64) == (
-        "models.mine.train.objective.max_completion_length is 64, which leaves no room for a prompt in "
-        "train.max_length of 64 tokens; lower the one or raise the other."
-    )
+    words = refusal({"kind": kind, "max_completion_length": 64}, max_length=64)
+    assert words.startswith("models.mine.train.objective.max_completion_length is 64, and train.max_length")
+    assert "raise max_length" in words
 
 
 @pytest.mark.parametrize("kind", ["grpo", "rloo"])

@@ -19,7 +19,7 @@ from tasks.stage import load_yaml
 from tests import tiny
 from tests.examples import examples
 
-SECTIONS = {name: {} for name in Model.model_fields if name not in ("parent", "dataset")}
+SECTIONS = {name: {} for name in Model.model_fields if name not in ("parent", "dataset", "released_as")}
 SECTIONS |= {"train": tiny.KINDS}
 BLOCK = """# Mine.
 datasets:   # where rows come from

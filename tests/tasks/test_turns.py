@@ -196,7 +196,7 @@ def test_a_champion_is_asked_the_turns_that_are_new_to_it_with_their_tools(
 
     monkeypatch.setattr(tasks.weights.tuned, "answer", answer)
     version = SimpleNamespace(version="1", artifact="a" * 64)
-    where = (folder / "weights", folder / "adapter", folder / "reports")
+    where = ([folder / "weights"], folder / "adapter", folder / "reports")
     answers = champion._champions_answers(version, place.tuned, Predict(), *where)
     assert [row["id"] for row in asked] == ["1#3", "2#3", "2#7"] and all(row["tools"] == [TOOL] for row in asked)
     assert (
