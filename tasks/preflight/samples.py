@@ -127,16 +127,16 @@ def problems_of_ranking(params: Params, name: str) -> Iterator[str]:
                 f"`make sheet RANKING={name}` and, when people have filled it in, `make sheet-in`."
             )
         return
-    folder, scored = Path(ranking.by), [*params.rubrics]
+    folder, scored = Path(ranking.by), [*params.rubrics, *params.reward_models]
     if folder.parent != paths.prepared("_").parent or folder.name not in params.built:
         yield (
-            f"rankings.{name}.by is '{ranking.by}', which is not the folder of a row of rubrics "
+            f"rankings.{name}.by is '{ranking.by}', which is not the folder of a row of rubrics or reward_models "
             f"({paths.prepared('ROW')}){suggestion(folder.name, scored)}"
         )
         return
-    if not any(row in params.rubrics for row in params.below(folder.name)):
+    if not any(row in params.rubrics or row in params.reward_models for row in params.below(folder.name)):
         yield (
-            f"rankings.{name}.by is '{ranking.by}', and {folder.name} has no rubric; write `rubrics: {{{name}_rubric: "
+            f"rankings.{name}.by is '{ranking.by}', and nothing rewards its answers; write `rubrics: {{{name}_rubric: "
             f"{{dataset: {folder.name}, rewards: [{{kind: valid}}]}}}}` and `by: {paths.prepared(f'{name}_rubric')}`."
         )
     mine, its = (params.sources(data)[0] for data in (params.samples[ranking.samples].dataset, folder.name))

@@ -137,6 +137,16 @@ def test_a_model_that_does_not_write_or_cannot_be_merged_is_refused() -> None:
     )
 
 
+def test_a_reward_model_ranks_without_a_rubric() -> None:
+    scorer = {"train": {"objective": {"kind": "reward"}, "tuner": {"kind": "lora"}}}
+    changed = {
+        "models__liked": {**own_params.VALUE["models"]["mine"], **scorer},
+        "reward_models": {"rewarded": {"dataset": "tickets", "model": "liked"}},
+        "rankings__better__by": "data/prepared/rewarded",
+    }
+    assert words(**changed) == ""
+
+
 def test_rows_that_are_no_prompts_are_refused() -> None:
     changed = {"datasets__tickets__prepare": {"shape": "text", "text": "body"}}
     assert words(**changed).startswith(
@@ -146,8 +156,8 @@ def test_rows_that_are_no_prompts_are_refused() -> None:
 
 def test_what_ranks_must_be_a_rubric_of_the_same_dataset() -> None:
     assert words(rankings__better__by="data/prepared/scord").startswith(
-        "rankings.better.by is 'data/prepared/scord', which is not the folder of a row of rubrics (data/prepared/ROW); "
-        "did you mean `scored`?"
+        "rankings.better.by is 'data/prepared/scord', which is not the folder of a row of rubrics or reward_models "
+        "(data/prepared/ROW); did you mean `scored`?"
     )
     assert words(rankings__better__by="data/prepared/tickets").startswith(
         "rankings.better.by is 'data/prepared/tickets', which is not the folder of a row of rubrics"
