@@ -64,9 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Without slow tests, no module of tests loads at its top what only slow tests may load."""
-    if session.config.option.markexpr == "not slow" and (loaded := effects.LOADS & sys.modules.keys()):
-        raise pytest.UsageError(f"collecting the tests loads {', '.join(sorted(loaded))}: import it where it is used")
+    """Remember what modules of tests load at their top that only slow tests may load."""
+    if session.config.option.markexpr == "not slow":
+        WATCH.collected = sorted(effects.LOADS & sys.modules.keys())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,6 +87,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[pytest.TestReport]:
     """A test that does what only slow ones may fails, and says so."""
     report = yield
+    if call.when == "setup" and report.passed and WATCH.collected:
+        report.outcome = "failed"
+        report.longrepr = f"collecting the tests loads {', '.join(WATCH.collected)}: import it where it is used"
     if call.when == "teardown" and report.passed and WATCH.effects:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} {WATCH.effects[0]}: mark it slow, or make it lighter"

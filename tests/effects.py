@@ -16,6 +16,7 @@ class Watch:
 
     is_on: bool = False
     effects: list[str] = field(default_factory=list)
+    collected: list[str] = field(default_factory=list)  # of LOADS, by modules of tests at their top
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         """The hook: called by Python for each event."""

@@ -55,6 +55,7 @@ def test_what_a_module_of_tests_loads_at_its_top_is_seen(tmp_path: Path) -> None
     (tmp_path / "test_planted.py").write_text("import torch\n\n\ndef test_pure():\n    assert torch\n")
     done = quick_tests(tmp_path)
     assert "collecting the tests loads torch: import it where it is used" in done.stdout + done.stderr
+    assert "1 failed" in done.stdout or "1 error" in done.stdout
     assert "passed" not in done.stdout
 
 

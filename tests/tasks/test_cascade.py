@@ -45,6 +45,7 @@ def out(parts: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return made(parts, tmp_path_factory.mktemp("made"))
 
 
+@pytest.mark.slow  # loads torch
 def test_rows_stay_as_they_are_and_their_answers_come_in_two_parts(parts: SimpleNamespace, out: Path) -> None:
     for name in ("train", "validation", "test"):
         rows = read_jsonl(out / f"{name}.jsonl")

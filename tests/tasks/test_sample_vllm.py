@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tasks.files import read_json, read_jsonl
 from tasks.inference import answers, sampling
@@ -21,6 +20,8 @@ ASKED = {"model": "tiny", "dataset": "things", "split": "train", "max_new_tokens
 @pytest.fixture
 def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of one's own, where no process is left."""
+    import torch
+
     for module in (answers, client):
         monkeypatch.setattr(module, "compute_dtype", lambda: torch.float32)  # where no two tokens are as likely
     monkeypatch.chdir(tmp_path)
@@ -40,6 +41,8 @@ def drawn(base: Path, few: Path, name: str, engine: str) -> list[list[str]]:
 def test_vllm_draws_what_the_seed_says_and_loses_nothing(
     base: Path, few: Path, inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import torch
+
     ours = drawn(base, few, "ours", "transformers")
     monkeypatch.setattr(sampling, "AT_ONCE", 9)
     theirs = drawn(base, few, "theirs", "vllm")

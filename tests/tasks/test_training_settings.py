@@ -110,6 +110,7 @@ def test_the_sensible_rates_of_preferences_are_lower() -> None:
     assert "far above the 5e-07 to 5e-05 that work for dpo with lora" in line
 
 
+@pytest.mark.slow  # loads torch
 def test_kernels_are_deterministic_and_memory_is_not_filled_first() -> None:
     import torch
 
