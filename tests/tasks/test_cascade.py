@@ -16,6 +16,8 @@ from tasks.models import labeller
 from tasks.stages.cascade import Cascade, cascade
 from tests import encoders, tiny, tiny_classifier
 
+pytestmark = pytest.mark.slow  # a classifier is made
+
 PARAMS = Cascade(dataset="toys", model="teller", trained_on="labels")
 
 
@@ -45,7 +47,6 @@ def out(parts: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return made(parts, tmp_path_factory.mktemp("made"))
 
 
-@pytest.mark.slow  # loads torch
 def test_rows_stay_as_they_are_and_their_answers_come_in_two_parts(parts: SimpleNamespace, out: Path) -> None:
     for name in ("train", "validation", "test"):
         rows = read_jsonl(out / f"{name}.jsonl")
