@@ -119,7 +119,7 @@ def row(dataset: str, objective: dict[str, Any], **train: object) -> dict[str, A
         "dataset": dataset,
         "train": {"objective": objective, "tuner": LORA, **fixed, "load_best_model_at_end": False, **train},
         "predict": {"max_new_tokens": 96, "per_device_eval_batch_size": 144},
-        "evaluate": EVALUATE,
+        "evaluate": EVALUATE if dataset == "reply_rubric" else {},  # pairs and ratings have no labels of their own
         "package": {"max_divergence": 0.02},
         "gate": {},
     }

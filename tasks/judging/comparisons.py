@@ -85,8 +85,8 @@ def judged(judge: Compares, comparisons: Sequence[Comparison], about: str, journ
         work.keep([place, judge.compare(prompt, first, second)])
 
     def noted() -> None:
-        said = [choice for _, choice in work.lines]
-        refuse_nonsense(judge.name, len(said) - said.count(None), said.count(None))
+        kept_choices = [choice for _, choice in work.lines]
+        refuse_nonsense(judge.name, len(kept_choices) - kept_choices.count(None), kept_choices.count(None))
 
     with work.open():
         several(one, left, "judge", noted)

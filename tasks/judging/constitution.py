@@ -80,8 +80,8 @@ def revise(
 
     with work.open():
         several(one, [place for place in range(len(rows)) if place not in known], "constitutional", noted)
-    said = {place: (critique, text) for place, critique, text in work.lines}
-    return [_revision(row, drawn[place], *said[place], form) for place, row in enumerate(rows)]
+    revised_texts = {place: (critique, text) for place, critique, text in work.lines}
+    return [_revision(row, drawn[place], *revised_texts[place], form) for place, row in enumerate(rows)]
 
 
 def _said(endpoint: Endpoint, task: str, parts: Mapping[str, str]) -> str:

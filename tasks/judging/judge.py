@@ -72,10 +72,10 @@ def marked(parts: Mapping[str, str]) -> tuple[str, str]:
 
 def choice_in(text: str) -> Choice | None:
     """The verdict at the end of what a judge said, after its thoughts; None if there is none."""
-    said = text.rpartition("</think>")[2]
-    if found := LINE.findall(said):
-        return CHOICES[found[-1].lower()]
-    alone = ALONE.fullmatch(said)
+    conclusion = text.rpartition("</think>")[2]
+    if choices := LINE.findall(conclusion):
+        return CHOICES[choices[-1].lower()]
+    alone = ALONE.fullmatch(conclusion)
     return CHOICES[alone[1].lower()] if alone else None
 
 

@@ -65,6 +65,10 @@ class Sampled(Section):
     )
     limits: Limits = Field(default=Limits(), description="where the training stops although its reward rises")
 
+    def settings(self) -> dict[str, object]:
+        """The arguments of trl's config for the kind; beta is given apart, since it needs a reference."""
+        return self.model_dump(exclude={"kind", "beta", "limits"})
+
 
 def encode(params: Section, tokenizer: "Tokenizer", row: Prepared) -> Prompted:
     """The prompt as a server renders it; the row is kept for the rubric."""

@@ -47,7 +47,3 @@ class Params(Sampled):
     importance_sampling_level: Literal["token", "sequence"] = Field(
         default="token", description="what is clipped: ratios of tokens, or of answers (GSPO)"
     )
-
-    def settings(self) -> dict[str, object]:
-        """The arguments of trl's GRPOConfig, but for beta."""
-        return self.model_dump(exclude={"kind", "beta", "limits"})

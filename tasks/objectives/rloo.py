@@ -39,7 +39,3 @@ class Params(Sampled):
     normalize_advantages: bool = Field(
         default=False, description="shift and scale the advantages of a batch to mean 0 and standard deviation 1"
     )
-
-    def settings(self) -> dict[str, object]:
-        """The arguments of trl's RLOOConfig, but for beta."""
-        return self.model_dump(exclude={"kind", "beta", "limits"})

@@ -116,15 +116,15 @@ def _row_for(
     settings: Mapping[str, str],
 ) -> str:
     """The row that compares `dataset` with `model`: one of params.yaml, or of `new`, to which it may be added."""
-    wanted = {"dataset": dataset, "model": model, **settings}
+    new_row = {"dataset": dataset, "model": model, **settings}
     known = {name: row for name, row in (values.get("references") or {}).items() if isinstance(row, Mapping)}
     for name, row in {**known, **new}.items():
-        if {key: str(value).lower() if isinstance(value, bool) else value for key, value in row.items()} == wanted:
+        if {key: str(value).lower() if isinstance(value, bool) else value for key, value in row.items()} == new_row:
             return str(name)
     taken = {name for table in values.values() if isinstance(table, Mapping) for name in table}
     names = (f"{dataset}{ENDING}{'' if number == 1 else number}" for number in count(1))
     name = next(name for name in names if name not in {*taken, *new})
-    new[name] = wanted
+    new[name] = new_row
     return name
 
 

@@ -122,15 +122,17 @@ def _pair(
     if why := why_no_answer(correction):
         return why
     rejected = answer_of(correction)
-    said = form.read(rejected)
-    if predicted and said is None:
+    model_answer = form.read(rejected)
+    if predicted and model_answer is None:
         return UNDIVIDED
     right = {column: redact(row[column]) for column in form.columns if column in row}
     if any(PLACEHOLDER.search(text) for text in right.values()):
         return "its correction holds a redacted part"
-    kept = {column: said[column] for column in predicted} if said else {}
+    kept = {column: model_answer[column] for column in predicted} if model_answer else {}
     chosen = form.write(right | kept)
-    changed, total = _changed(_texts(right | kept, form, predicted, chosen), _texts(said, form, predicted, rejected))
+    changed, total = _changed(
+        _texts(right | kept, form, predicted, chosen), _texts(model_answer, form, predicted, rejected)
+    )
     if not changed:
         return SAME
     if changed < LEAST_CHANGED and changed < MOST_OF * total:
@@ -138,7 +140,12 @@ def _pair(
     prompt = prompt_of(correction, templates_of)
     if isinstance(prompt, str):
         return prompt
-    return Pair(correction.request_id, tuple(prompt), chosen, form.write(said) if kept and said else clean(rejected))
+    return Pair(
+        correction.request_id,
+        tuple(prompt),
+        chosen,
+        form.write(model_answer) if kept and model_answer else clean(rejected),
+    )
 
 
 def _texts(answer: Mapping[str, str] | None, form: AnswerFormat, predicted: Collection[str], written: str) -> list[str]:

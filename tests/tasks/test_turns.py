@@ -172,6 +172,7 @@ def test_the_report_shows_turns_as_rows_of_their_own(place: SimpleNamespace) -> 
     assert ("assistant", '[{"arguments": {"a": "x", "b": 0}, "name": "look"}]') in samples["1"].prompt
 
 
+@pytest.mark.slow  # what loads models is imported, to be replaced
 def test_a_champion_is_asked_the_turns_that_are_new_to_it_with_their_tools(
     place: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
