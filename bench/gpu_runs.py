@@ -197,7 +197,7 @@ def trainer_of(place: Path, base: Path, rows: Path, changes: dict[str, Any]) -> 
 
     from tasks import objectives
     from tasks.files import read_jsonl
-    from tasks.stages.train.__main__ import _trainable
+    from tasks.stages.train.ready import trainable
     from tasks.stages.train.fit import make_trainer
     from tasks.stages.train.params import Train
     from tests import tiny
@@ -206,7 +206,7 @@ def trainer_of(place: Path, base: Path, rows: Path, changes: dict[str, Any]) -> 
     split = {name: read_jsonl(rows / f"{name}.jsonl") for name in ("train", "validation")}
     processor = objectives.of(params.objective).processor(params.objective, base, split["train"])
     torch.manual_seed(0)
-    made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place)
+    made, _ = make_trainer(params, base, processor, trainable(params, processor, split)[0], place)
     with torch.no_grad():
         for weight in made.model.parameters():
             if weight.requires_grad:

@@ -158,14 +158,14 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     """The Trainer of a run that has not begun, its weights that learn moved off where they start."""
     import torch
 
-    from tasks.stages.train.__main__ import _trainable
+    from tasks.stages.train.ready import trainable
     from tasks.stages.train.fit import make_trainer
 
     params = Train(**train)
     split = {name: read_jsonl(rows / f"{name}.jsonl") for name in ("train", "validation")}
     processor = objectives.of(params.objective).processor(params.objective, base, split["train"])
     torch.manual_seed(0)
-    made, _ = make_trainer(params, base, processor, _trainable(params, processor, split)[0], place, rows)
+    made, _ = make_trainer(params, base, processor, trainable(params, processor, split)[0], place, rows)
     made.current_gradient_accumulation_steps = 1  # as the loop of a training sets it,
     made.model.train()  # which begins with this
     with torch.no_grad():

@@ -211,13 +211,13 @@ def test_rows_of_rare_classes_come_again_the_same_ones_each_time_and_no_more_oft
 
 
 def test_only_training_rows_come_again_and_how_many_is_counted(encoder):
-    from tasks.stages.train.__main__ import _trainable
+    from tasks.stages.train.ready import trainable
     from tasks.stages.train.params import Train
 
     params = Train(**{**TRAIN, "objective": {"kind": "classify", "oversample": 1.0}})
     rows = {"train": rare(64), "validation": rare(16)}
     processor = objectives.of(params.objective).processor(params.objective, encoder, rows["train"])
-    kept, counts = _trainable(params, processor, rows)
+    kept, counts = trainable(params, processor, rows)
     assert len(kept["validation"]) == 16 and len(kept["train"]) == 112 and counts["rows_again"] == 48
     assert counts["rows"] == 64
 

@@ -5,18 +5,14 @@ which tokens are trained on.
 import hashlib
 import json
 import shutil
-import sys
-from collections.abc import Collection
 from pathlib import Path
 
 from tasks import objectives, stage, tuners
-from tasks.dataset.encoded import Encoded, Processor
-from tasks.dataset.rows import Splits
-from tasks.errors import AnnealError, ParamsError
-from tasks.files import read_jsonl, sha256, whole_directory, write_json
+from tasks.files import sha256, whole_directory, write_json
 from tasks.locks import hold_lock
-from tasks.models import architecture, vocabulary
+from tasks.models import vocabulary
 from tasks.stages.train.params import Train
+from tasks.stages.train.ready import ready
 
 OWN_ANSWERS = "What the model writes after each prompt is learnt, by its reward."
 
@@ -50,24 +46,13 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 
 
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
-    from tasks.device import seed_everything
     from tasks.stages.train import embedding
     from tasks.stages.train.fit import make_trainer
     from tasks.stages.train.xray import write_lengths, write_xray
 
-    seed_everything(params.seed)
-    objective = objectives.of(params.objective)
-    _refuse_other_base(params.objective.kind, objective.architectures, parent)
-    rows = {name: read_jsonl(prepared / f"{name}.jsonl") for name in ("train", "validation")}
-    processor = objective.processor(params.objective, parent, rows["train"])
-    new_tokens = vocabulary.of(params.objective)
-    if new_tokens:
-        vocabulary.add(processor, new_tokens)
-    objective.check(processor, rows)
-    kept, counts = _trainable(params, processor, rows)
-    if new_tokens:
-        vocabulary.check_used(processor, new_tokens, (row["input_ids"] for row in kept["train"]))
+    processor, kept, counts = ready(params, parent, prepared)
     report.mkdir(parents=True, exist_ok=True)
+    objective, new_tokens = objectives.of(params.objective), vocabulary.of(params.objective)
     note = OWN_ANSWERS if objectives.online(params.objective) else ""
     write_xray(processor, objective.trained_on, kept["train"], report / "xray.html", note)
     write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
@@ -87,45 +72,6 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, **counts, **history.stopped()})
     history.write_csv(report / "loss.csv")
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
-
-
-def _refuse_other_base(kind: str, fitting: Collection[architecture.Architecture], parent: Path) -> None:
-    """Raise ParamsError for a parent that the objective cannot train; some would load in part and be trained."""
-    base = architecture.of_folder(parent)
-    if base not in fitting:
-        raise ParamsError(
-            f"params.yaml: train.objective.kind is {kind}, and its parent {architecture.IS[base]} (its config.json "
-            "says so); use an objective for such a base (`make methods` lists them), or another parent."
-        )
-
-
-def _trainable(params: Train, processor: Processor, rows: Splits) -> tuple[dict[str, list[Encoded]], dict[str, int]]:
-    """(encoded rows of train and validation, counts of rows used and left out)."""
-    objective = objectives.of(params.objective)
-    encoded = {
-        name: [objective.encode(params.objective, processor, row) for row in split] for name, split in rows.items()
-    }
-    arranged = {name: objective.arrange(params.objective, split, params.max_length) for name, split in encoded.items()}
-    for name, (fitting, _) in arranged.items():
-        if not fitting:
-            raise AnnealError(
-                f"no trainable tokens: all {len(encoded[name])} {name} rows are longer than "
-                f"max_length={params.max_length} tokens; raise it in params.yaml."
-            )
-    kept = {name: rows for name, (rows, _) in arranged.items()}
-    before = len(kept["train"])
-    if repeated := getattr(objective, "repeated", None):  # of an objective whose training rows may come again
-        kept["train"] = repeated(params.objective, processor, kept["train"], params.seed)
-    if len(kept["train"]) > before:
-        words = f"train: {len(kept['train']) - before} more rows, since rows of rare classes are repeated"
-        print(words, file=sys.stderr, flush=True)
-    counts = {
-        "rows": len(encoded["train"]) - arranged["train"][1],
-        "rows_left_out": sum(left_out for _, left_out in arranged.values()),
-        **({"packed_rows": len(kept["train"])} if objective.packs(params.objective) else {}),
-        **({"rows_again": len(kept["train"]) - before} if len(kept["train"]) > before else {}),
-    }
-    return kept, counts
 
 
 def _last_whole_checkpoint(run: Path) -> str | None:
