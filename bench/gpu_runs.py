@@ -197,9 +197,9 @@ def trainer_of(place: Path, base: Path, rows: Path, changes: dict[str, Any]) -> 
 
     from tasks import objectives
     from tasks.files import read_jsonl
-    from tasks.stages.train.ready import trainable
     from tasks.stages.train.fit import make_trainer
     from tasks.stages.train.params import Train
+    from tasks.stages.train.ready import trainable
     from tests import tiny
 
     params = Train(**{**tiny.TRAIN, **changes})

@@ -158,8 +158,8 @@ def trainer_of(place: Path, base: Path, rows: Path, train: dict[str, object]) ->
     """The Trainer of a run that has not begun, its weights that learn moved off where they start."""
     import torch
 
-    from tasks.stages.train.ready import trainable
     from tasks.stages.train.fit import make_trainer
+    from tasks.stages.train.ready import trainable
 
     params = Train(**train)
     split = {name: read_jsonl(rows / f"{name}.jsonl") for name in ("train", "validation")}

@@ -211,8 +211,8 @@ def test_rows_of_rare_classes_come_again_the_same_ones_each_time_and_no_more_oft
 
 
 def test_only_training_rows_come_again_and_how_many_is_counted(encoder):
-    from tasks.stages.train.ready import trainable
     from tasks.stages.train.params import Train
+    from tasks.stages.train.ready import trainable
 
     params = Train(**{**TRAIN, "objective": {"kind": "classify", "oversample": 1.0}})
     rows = {"train": rare(64), "validation": rare(16)}
