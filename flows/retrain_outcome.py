@@ -1,8 +1,10 @@
 """Runs the pipeline for a retraining, and says what came of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from flows import pipeline
+from flows import dag, pipeline
+from flows.stage_failed import StageFailed
 from tasks.errors import NotPromoted
 from tasks.records.database import RetrainingState
 from tasks.retrain.facts import RetrainOutcome
@@ -10,8 +12,8 @@ from tasks.steps.report import summary
 
 
 def make(task: str, last: str, champion: str | None, say: Callable[[str], object]) -> RetrainOutcome:
-    """Run the pipeline up to the model `last`; if the gate refuses it, up to `task` alone, whose new rows are no less
-    good for that.
+    """Run the pipeline up to the model `last`. If the gate refuses that, or a stage beyond `task`'s own fails, run it
+    up to `task` alone, whose new rows are no less good for that.
     """
     try:
         pipeline.run(last)
@@ -19,9 +21,15 @@ def make(task: str, last: str, champion: str | None, say: Callable[[str], object
     except NotPromoted as refusal:
         if last == task:
             raise
-        say(f"{task}: {last} is refused by the gate: {'; '.join(refusal.reasons)}; {task} is released without it")
+        reason = f"{last} is refused by the gate: {'; '.join(refusal.reasons)}"
+    except StageFailed as failure:
+        if last == task or dag.pending(f"package@{task}"):  # what `task` needs has failed, or was not reached
+            raise
+        reason = str(failure).rstrip(".")
+    say(f"{task}: {reason}; {task} is released without {last}")
     pipeline.run(task)
-    return outcome_of(task, champion)
+    outcome = outcome_of(task, champion)
+    return replace(outcome, words=f"{outcome.words}, without {last} ({reason})")
 
 
 def outcome_of(task: str, champion: str | None) -> RetrainOutcome:
