@@ -8,8 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
 # Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
-pipeline evaluate promote rollback: MODEL ?= triage
-.PHONY: help setup pipeline evaluate win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo gpu methods reference lock
+pipeline evaluate lr-find promote rollback: MODEL ?= triage
+.PHONY: help setup pipeline evaluate win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lr-find gpu methods reference lock
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -44,6 +44,9 @@ confidence: setup ## write rows that say how sure answers may be: how often samp
 
 constitutional: setup ## have a model (ANNEAL_JUDGE_URL) revise sampled answers by principles (SAMPLES=mine PRINCIPLES=data/principles/support.yaml)
 	@$(PY) -m flows.judge constitutional $(or $(SAMPLES),$(error name a row of samples: SAMPLES=mine)) '$(or $(PRINCIPLES),data/principles/support.yaml)'
+
+lr-find: setup ## suggest a learning rate by a range test on a model's own rows (MODEL=triage; LOW=1e-6 HIGH=1 STEPS=100)
+	@$(PY) -m flows.lr_find $(MODEL) $(if $(LOW),--low $(LOW)) $(if $(HIGH),--high $(HIGH)) $(if $(STEPS),--steps $(STEPS))
 
 snapshot: setup ## fetch data from databases, URLs and hubs (DATASET=tickets; all by default)
 	@$(PY) -m flows.snapshot $(DATASET)
