@@ -45,7 +45,16 @@ def _problems_of_rows(key: str, prepare: Section, rows: Sequence[Row]) -> Iterat
         except AnnealError as error:
             reasons.append(str(error).removeprefix("params.yaml: ").rstrip("."))
     if reasons and len(reasons) == len(rows):
-        yield f"{key}: none of the first {len(rows)} rows is of the shape {shapes.name_of(prepare)} ({reasons[0]})."
+        words = f"{key}: none of the first {len(rows)} rows is of the shape {shapes.name_of(prepare)} ({reasons[0]})"
+        yield f"{words}{_other_columns(shape, prepare, rows)}."
+
+
+def _other_columns(shape: shapes.Shape, prepare: Section, rows: Sequence[Row]) -> str:
+    """Return what to write if the rows have the shape, but under other names than the section says."""
+    recognised = shape.recognise(rows) or {}
+    unlike = {key: value for key, value in recognised.items() if getattr(prepare, key, value) != value}
+    lines = ", ".join(f"`{key}: {value}`" for key, value in unlike.items())
+    return f"; by their names, the columns are {lines}: write that there" if lines else ""
 
 
 def _problems_of_table(key: str, prepare: table.Params, known: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:

@@ -232,16 +232,3 @@ def test_the_classes_of_an_answer_are_labels_whatever_the_shape(
     ]
     project(tmp_path, [{"messages": turns} for turns in dialogues], MODEL % "")
     assert parse_yaml(complete().text, Path("params.yaml"))["models"]["m"]["evaluate"] == {"labels": ["answer"]}
-
-
-def test_rows_of_another_shape_than_is_named_are_refused_before_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    project(tmp_path, [{"id": "r1", "messages": TURNS[:1]}], more=", prepare: {shape: chat}")
-    with pytest.raises(ParamsError) as refused:
-        checks.check_file()
-    assert str(refused.value) == (
-        "params.yaml: datasets.mine.prepare: none of the first 1 rows is of the shape chat (row r1: the last turn of "
-        "`messages` is not of the assistant)."
-    )
