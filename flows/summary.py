@@ -79,12 +79,13 @@ def _evaluation(params: Params, name: str, reports: Path) -> Evaluation:
     evaluate, folders = paths.evaluation(reports), contestants.folders(reports)
     metrics = read_json(evaluate / "metrics.json")
     asked = {who: folders[who] for who in contestants.with_figures(metrics)}
+    told = read_json(evaluate / "measures.json")
     more = {
         "intervals": read_json(evaluate / "intervals.json"),
-        "measures": read_json(evaluate / "measures.json")["measures"],
+        "measures": told["measures"],
         "seconds_per_answer": paces(asked, cascade_reports(params, name)),
     }
-    return cast(Evaluation, {**metrics, **more})
+    return cast(Evaluation, {**metrics, **more, **({"code": told["code"]} if "code" in told else {})})
 
 
 def _worth(leads: Path, evaluation: Evaluation) -> Worth | None:

@@ -7,6 +7,7 @@ from tasks.errors import ParamsError
 from tasks.params import Params, load, model_of, needed
 from tasks.preflight import (
     cascades,
+    code_tests,
     columns,
     declines,
     layers,
@@ -107,7 +108,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
     yield from _run_checks(
         params, rows, objective_fits.problems, cascades.problems, measures.problems, declines.problems, probes.problems
     )
-    yield from _run_checks(params, rows, references.problems, rubrics.problems, sampled.problems)
+    yield from _run_checks(params, rows, references.problems, rubrics.problems, sampled.problems, code_tests.problems)
     for name in params.references if datasets else ():
         yield from references.problems_of(params, name)
     for name, row in params.rubrics.items() if datasets else ():

@@ -10,7 +10,8 @@ from tasks.comparison import contestants
 from tasks.dataset.prepared import rows_of
 from tasks.files import read_json, whole_directory, write_json, write_text
 from tasks.formats.answer import Classes, example_in, format_in
-from tasks.stages.evaluate import measures
+from tasks.sandbox import run as sandbox
+from tasks.stages.evaluate import code, measures
 from tasks.stages.evaluate.classes import pairs, per_class_f1
 from tasks.stages.evaluate.comparison import interval
 from tasks.stages.evaluate.measures.measure import slug
@@ -34,6 +35,8 @@ def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: 
     form, example = format_in(spec), example_in(spec)
     classes = known_classes(rows_of(prepared), form, params.labels)
     predictions = {who: read(given, form, classes) for who, given in contestants.answers(folders).items()}
+    if params.tests:
+        code.check(predictions["tuned"], params.tests)
     table = measures.of(params, form, example)
     rows = {who: measures.rows(table, given) for who, given in predictions.items()}
     metrics = {who: {name: table[name].value(scores) for name, scores in given.items()} for who, given in rows.items()}
@@ -51,10 +54,11 @@ def contest(params: Evaluate, prepared: Path, folders: Mapping[str, Path], out: 
         write_json(folder / "leads.json", {"confidence": params.confidence, "contests": won})
         write_json(folder / "metrics.json", {"rows": len(predictions["tuned"]), **metrics})
         write_json(folder / "intervals.json", {"confidence": params.confidence, **intervals})
-        write_json(
-            folder / "measures.json",
-            {"measures": facts, "classes": {label: sorted(known) for label, known in classes.items()}},
-        )
+        told: dict[str, object] = {"classes": {label: sorted(known) for label, known in classes.items()}}
+        if params.tests:
+            ran = code.outcomes(predictions, params.tests)
+            told["code"] = {"outcomes": ran, "unprotected": sandbox.unprotected()}
+        write_json(folder / "measures.json", {"measures": facts, **told})
         for plots in ("confusion", "per_class_f1"):  # DVC wants what is declared, also where there is no label
             (folder / plots).mkdir()
         for label in params.labels:

@@ -32,6 +32,28 @@ class Stated(Section):
     )
 
 
+class CodeTests(Section):
+    """Rows whose answer is Python, and how its tests are run (`passes_tests`).
+
+    The code may use the standard library. It has no network, starts no processes, writes no files, and reads none but
+    the library's. The tests run in another process, so arguments and results must be plain data or functions.
+    """
+
+    column: str = Field(
+        default="tests",
+        min_length=1,
+        description="column of the tests: assertions that call the function by its name, or `check(candidate)`",
+    )
+    entry_point: str = Field(default="entry_point", min_length=1, description="column of the function's name")
+    program: str = Field(
+        default="{{ answer }}",
+        min_length=1,
+        description="Jinja template of the code, over the row's columns and `answer`, which is the code in the answer",
+    )
+    seconds: Annotated[int, Field(ge=1, le=600, description="of computing, for each answer")] = 5
+    memory: Annotated[int, Field(ge=64, le=65536, description="MiB, for each answer")] = 512
+
+
 class Evaluate(Section):
     """Which columns of the answers are measured, and how."""
 
@@ -45,6 +67,9 @@ class Evaluate(Section):
     )
     declines: Declines | None = Field(default=None, description="rows that a model should decline")
     stated: Stated | None = Field(default=None, description="how sure answers say that they are")
+    tests: CodeTests | None = Field(
+        default=None, description="answers that are Python, and run with the tests of their row"
+    )
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="level of the confidence intervals")] = 0.95
     bootstrap_resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0, description="seed of the bootstrap")] = 42

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from tasks.dataset.rows import Answered, Prepared, Probabilities
@@ -31,6 +31,7 @@ class Prediction:
     others: tuple[str, ...] = ()  # other right texts of an extracted answer
     probabilities: Probabilities | None = None  # of all cleaned classes; None for models that write
     columns: tuple[str, ...] | None = None  # the predicted columns, if not all are
+    row: Mapping[str, str] = field(default_factory=dict)  # the columns of the row, which the answer may lack
 
 
 def read(rows: Iterable[Answered], form: AnswerFormat, classes: Classes) -> list[Prediction]:
@@ -63,6 +64,7 @@ def _prediction(row: Answered, form: AnswerFormat, classes: Classes) -> Predicti
         others=form.others(row["answer"]) if isinstance(form, SpanAnswer) else (),
         probabilities=_probabilities(row),
         columns=columns,
+        row=row["row"],
     )
 
 

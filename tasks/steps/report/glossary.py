@@ -42,6 +42,7 @@ MEASURES = {  # endings of names, the longer ones first where one ends as anothe
     "refusal_recall": ("share of rows to decline", "how many of the rows that it should decline it declines"),
     "over_refusal": ("share of rows to answer", "how many of the rows that it should answer it declines"),
     "refusal_balance": ("0 to 1", "how well it tells what to decline from what to answer; always the same is 0.5"),
+    "passes_tests": ("share of rows", "answers whose code passes its tests when it is run"),
     "valid": ("share of rows", "answers in the required form"),
 }
 

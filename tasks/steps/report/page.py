@@ -14,7 +14,7 @@ from tasks.dataset import answered
 from tasks.files import read_json, write_text
 from tasks.formats.answer import AnswerFormat, Continuation
 from tasks.stages.evaluate.measures.measure import slug
-from tasks.steps.report import calibration, confusion, glossary, plots
+from tasks.steps.report import calibration, code, confusion, glossary, plots
 from tasks.steps.report.headline import checks, evidence, headline, measures
 from tasks.steps.report.reward_plot import reward_curves
 from tasks.steps.report.samples import choose, right_means, system_prompt, tally
@@ -43,6 +43,7 @@ def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path)
         standings=standings(summary.get("worth"), summary["evaluation"]),
         measures=others,
         meanings=glossary.meanings(measure.name for measure in others),
+        ran=code.sentences(summary["evaluation"]),
         checks=checks(summary),
         loss=reward_curves(curves) or plots.loss_curves(curves),
         stopped=read_json(train / "metrics.json").get("stopped") if (train / "metrics.json").exists() else None,

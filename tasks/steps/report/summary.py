@@ -30,6 +30,13 @@ class MeasureFacts(TypedDict):
     kind: str
 
 
+class CodeFacts(TypedDict):
+    """How answers that are code did when they were run, and what the sandbox did not keep them from."""
+
+    outcomes: Mapping[str, Mapping[str, int]]  # {contestant: {outcome: answers}}
+    unprotected: Sequence[str]
+
+
 class Evaluation(TypedDict):
     """The figures of each contestant; a contestant that did not answer has none.
 
@@ -45,6 +52,7 @@ class Evaluation(TypedDict):
     intervals: Mapping[str, float | Mapping[str, Interval]]
     measures: Mapping[str, MeasureFacts]
     seconds_per_answer: Mapping[str, float]
+    code: NotRequired[CodeFacts]
 
 
 class CheckFacts(TypedDict):

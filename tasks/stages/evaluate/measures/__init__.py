@@ -22,6 +22,7 @@ from tasks.stages.evaluate.measures.mcc import mcc
 from tasks.stages.evaluate.measures.measure import Measure, Rows, named
 from tasks.stages.evaluate.measures.micro_f1 import micro_f1
 from tasks.stages.evaluate.measures.over_refusal import over_refusal
+from tasks.stages.evaluate.measures.passes_tests import passes_tests
 from tasks.stages.evaluate.measures.pearson import pearson
 from tasks.stages.evaluate.measures.perplexity import perplexity
 from tasks.stages.evaluate.measures.refusal_balance import refusal_balance
@@ -45,14 +46,14 @@ TAGGED = "tagged"  # examples whose answers are entities, each with its probabil
 
 
 Of = Literal["answer", "written", "whole", "calls", "label", "chances", "number", "tags", "marks", "text", "short"]
-OfSection = Literal["declines", "stated"]
+OfSection = Literal["declines", "stated", "tests"]
 
 
 class Row(NamedTuple):
     """A measure of each answer, of each that is written, of each answer where there are no labels or where it may
     be calls, or of each column of a kind; `chances` are of labels that have probabilities, `marks` of tags that do;
-    `short` texts stand in another, so that no measure of long ones says more of them. `declines` and `stated` are of
-    what a section of params.yaml says about the answer.
+    `short` texts stand in another, so that no measure of long ones says more of them. `declines`, `stated` and `tests`
+    are of what a section of params.yaml says about the answer.
     """
 
     of: Of | OfSection
@@ -89,6 +90,7 @@ TABLE = (
     Row("declines", over_refusal),
     Row("stated", stated_brier),
     Row("stated", stated_ece),
+    Row("tests", passes_tests),
     Row("written", perplexity),
 )
 
@@ -114,6 +116,7 @@ def of(params: Evaluate, form: AnswerFormat, example: str = "chat") -> dict[str,
         "short": texts(params, form) if example == SPANS else [],
         "declines": [params.declines] if params.declines else [],
         "stated": [_about(params, params.stated)] if params.stated else [],
+        "tests": [params.tests] if params.tests else [],
     }
     every = [row.measure(column) for row in TABLE for column in columns[row.of]]
     return {measure.name: measure for measure in every}
