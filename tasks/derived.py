@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from tasks.dataset.ranked import ranking_of
 from tasks.errors import ParamsError
 from tasks.section import suggestion
+from tasks.stages.bundle import Bundle
 from tasks.stages.mix import Mix
+from tasks.stages.reward_model import RewardModelRow
 
 if TYPE_CHECKING:
     from tasks.params import Params
@@ -21,7 +23,8 @@ def check(params: "Params") -> None:
     for name, row in params.rubrics.items():
         _check_name(params, "rubric", name)
         check_data(params, f"rubrics.{name}.dataset", row.dataset, params.built)
-    _check_reward_models(params)
+    for table in ("reward_models", "bundles"):
+        _check_with_model(params, table)
     for name, retest in params.retests.items():
         _check_name(params, "retest", name)
         check_data(params, f"retests.{name}.dataset", retest.dataset, params.built)
@@ -47,7 +50,7 @@ def check_data(params: "Params", key: str, name: str, more: Iterable[str] = ()) 
 
 def _check_name(params: "Params", what: str, name: str) -> None:
     tables = (params.datasets, params.models, params.bases, params.mixes, params.cascades, params.rubrics)
-    others = (params.reward_models, params.retests, params.samples, params.rankings, params.references)
+    others = (params.reward_models, params.retests, params.samples, params.rankings, params.references, params.bundles)
     if sum(name in table for table in (*tables, *others)) > 1:
         raise ParamsError(f"params.yaml: `{name}` is both a {what} and another row; give one of them another name.")
 
@@ -124,13 +127,14 @@ def _check_references(params: "Params") -> None:
             )
 
 
-def _check_reward_models(params: "Params") -> None:
-    for name, row in params.reward_models.items():
-        _check_name(params, "row of reward_models", name)
-        check_data(params, f"reward_models.{name}.dataset", row.dataset, params.built)
+def _check_with_model(params: "Params", table: str) -> None:
+    rows: dict[str, RewardModelRow | Bundle] = getattr(params, table)
+    for name, row in rows.items():
+        _check_name(params, f"row of {table}", name)
+        check_data(params, f"{table}.{name}.dataset", row.dataset, params.built)
         if row.model not in params.models:
             raise ParamsError(
-                f"params.yaml: reward_models.{name}.model is '{row.model}', which is not a row of "
+                f"params.yaml: {table}.{name}.model is '{row.model}', which is not a row of "
                 f"models{suggestion(row.model, params.models)}"
             )
 
@@ -142,6 +146,7 @@ def check_cycles(params: "Params") -> None:
         **{name: [dataset] for name, dataset in params.built.items()},
         **{name: [row.dataset, row.model] for name, row in params.cascades.items()},
         **{name: [row.dataset, row.model] for name, row in params.reward_models.items()},
+        **{name: [row.dataset, row.model] for name, row in params.bundles.items()},
         **{name: [row.dataset, row.tested_on] for name, row in params.retests.items()},
         **{name: [mix.dataset, mix.other] for name, mix in params.mixes.items()},
         **{name: [row.dataset, row.model] for name, row in params.samples.items()},

@@ -43,7 +43,7 @@ def tuners() -> list[list[str]]:
         low, high = tuner.learning_rates
         yes_no = {True: "yes", False: "no"}
         shares = yes_no[not tuner.virtual_tokens]
-        rates = f"{low:.0e} to {high:.0e}".replace("e-0", "e-")
+        rates = f"{low:.0e} to {high:.0e}".replace("e-0", "e-") if getattr(tuner, "learns", True) else "none"
         grows = yes_no[tuner.grows]
         lines.append([kind, tuner.summary, yes_no[tuner.mergeable], served_by(tuner), shares, grows, rates])
     return lines

@@ -16,6 +16,7 @@ from tasks.retrain.params import Retrain
 from tasks.section import Section, parse, suggestion
 from tasks.serve.params import Deploy, Gateway, Records, Release, Servers
 from tasks.stages.base import Base
+from tasks.stages.bundle import Bundle
 from tasks.stages.cascade import Cascade
 from tasks.stages.evaluate.params import Evaluate
 from tasks.stages.ingest.params import Ingest
@@ -85,6 +86,7 @@ class Params(Section):
     rankings: dict[Name, Annotated[Ranking, KindIn("tasks.rankings")]] = Field(default={})
     retests: dict[Name, Retest] = Field(default={})
     references: dict[Name, Reference] = Field(default={})
+    bundles: dict[Name, Bundle] = Field(default={})
     models: dict[Name, Model]
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
@@ -97,7 +99,7 @@ class Params(Section):
     @property
     def built(self) -> dict[str, str]:
         """{row: the dataset whose rows it adds something to, or whose test rows it has}: of every table but `mixes`."""
-        tables = (self.cascades, self.rubrics, self.reward_models, self.references)
+        tables = (self.cascades, self.rubrics, self.reward_models, self.references, self.bundles)
         of_dataset = {name: row.dataset for table in tables for name, row in table.items()}
         return of_dataset | {name: row.tested_on for name, row in self.retests.items()}
 
@@ -159,6 +161,10 @@ class Params(Section):
         """Return the models that reward answers to the rows of `model`."""
         return [self.reward_models[name].model for name in self.chain(model) if name in self.reward_models]
 
+    def bundled_for(self, model: str) -> list[str]:
+        """Return the models whose adapters the dataset of `model` brings, in the order in which they are added."""
+        return [self.bundles[name].model for name in reversed(self.chain(model)) if name in self.bundles]
+
     def chain(self, model: str) -> list[str]:
         """Return the dataset of `model`, the one that this adds something to, … down to a dataset or a mix."""
         return self.below(self.models[model].dataset)
@@ -217,15 +223,14 @@ def lineage(params: Params, name: str) -> list[str]:
 
 
 def needed(params: Params, models: Iterable[str]) -> list[str]:
-    """Return `models` and those needed first: their parents, the models that predict the beginning of their answers,
-    those whose answers they learn from, those that these are compared with, and those that reward them; each after
-    those it needs.
+    """Return `models` and those needed first, each after those it needs: parents, labellers, those whose answers are
+    learnt from, compared with or rewarded by, and those whose adapters are made one.
     """
     rows = dict[str, None]()
     for name in models:
         for row in reversed(lineage(params, name)[:-1]):  # the last one is a base
             labeller, sampled = params.labeller(row), params.samples_of(params.models[row].dataset)
-            others = [*([labeller] if labeller else []), *params.rewarded_by(row)]
+            others = [*([labeller] if labeller else []), *params.rewarded_by(row), *params.bundled_for(row)]
             answering = [params.samples[name].model for name in sampled if params.samples[name].model in params.models]
             compared = [other for other in params.compared_with(row) if other in params.models]
             rows |= dict.fromkeys([*needed(params, [*others, *answering, *compared]), row])

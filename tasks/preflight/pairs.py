@@ -11,7 +11,7 @@ from tasks.files import read_json
 from tasks.models import architecture, vocabulary
 from tasks.models.architecture import BASES, IS, OVERFLOWS, Architecture
 from tasks.params import Params, lineage
-from tasks.preflight import heads
+from tasks.preflight import bundles, heads
 from tasks.preflight.serving import config_folder
 from tasks.section import Section
 from tasks.stages.train import dropout
@@ -22,6 +22,10 @@ def problems(params: Params, name: str) -> Iterator[str]:
     """Yield a sentence for each incompatibility of the kinds of the model `name`."""
     model = params.models[name]
     objective, tuner = objectives.of(model.train.objective), tuners.of(model.train.tuner)
+    if words := bundles.without_adapters(params, name):
+        yield f"{words}; use lora."
+        return
+    yield from bundles.problems(params, name)
     if objective.needs_parent and not tuner.keeps_parent:
         yield (
             f"models.{name}.train.objective.kind is {model.train.objective.kind}, which compares with the parent, and "
@@ -48,11 +52,16 @@ def problems(params: Params, name: str) -> Iterator[str]:
             f"{model.train.tuner.kind} puts its own tokens before it, for models that write; use "
             f"{_kinds(lambda kind: not kind.virtual_tokens or objective.head in kind.heads)}."
         )
-    parent = params.models.get(model.parent)
+    yield from _problems_of_parent(params, name, model.parent)
+
+
+def _problems_of_parent(params: Params, name: str, parent_name: str) -> Iterator[str]:
+    """Yield a sentence if nothing can be built on the parent of the model `name`."""
+    parent = params.models.get(parent_name)
     if parent and not tuners.of(parent.train.tuner).mergeable:
         yield (
-            f"models.{name}.parent is {model.parent}, and what its tuner, {parent.train.tuner.kind}, learns cannot be "
-            f"merged, so nothing can be built on it; train {model.parent} with "
+            f"models.{name}.parent is {parent_name}, and what its tuner, {parent.train.tuner.kind}, learns cannot be "
+            f"merged, so nothing can be built on it; train {parent_name} with "
             f"{_kinds(lambda kind: kind.mergeable)}, or give {name} another parent."
         )
 
@@ -116,5 +125,7 @@ def _objectives(objective: Section, base: Architecture) -> str:
 def _kinds(fits: Callable[[Any], bool]) -> str:
     """Return the tuners for which `fits` is true: `full, ia3 or lora`."""
     known = {name: kinds.load("tasks.tuners", name) for name in kinds.names("tasks.tuners")}
-    *others, last = [name for name, kind in known.items() if fits(kind) and not getattr(kind, "only_head", False)]
+    special = ("only_head", "of_models")  # for some objectives, or datasets, only
+    fitting = [name for name, kind in known.items() if fits(kind) and not any(hasattr(kind, key) for key in special)]
+    *others, last = fitting
     return f"{', '.join(others)} or {last}" if others else last

@@ -96,7 +96,7 @@ def _settings(train: Mapping[str, object]) -> dict[str, str]:
 
 def _has_reference(values: Mapping[str, object], row: Mapping[str, object]) -> bool:
     """Whether the dataset of a row of models is, or is made of, a row of references."""
-    made = ("references", "retests", "rubrics", "cascades", "mixes")
+    made = ("references", "bundles", "retests", "rubrics", "cascades", "mixes")
     tables = [table for table in (values.get(name) for name in made) if table]
     built = {name: of for table in reversed(tables) if isinstance(table, Mapping) for name, of in table.items()}
     references, name = values.get("references"), row.get("dataset")

@@ -30,7 +30,7 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
-COMBINED = ("mixes", "cascades", "rubrics", "reward_models", "retests", "references")  # tables of rows made of datasets
+COMBINED = ("mixes", "cascades", "rubrics", "reward_models", "retests", "references", "bundles")  # of datasets
 TABLES: dict[str, type[Section]] = {"datasets": Dataset, "models": Model}
 
 

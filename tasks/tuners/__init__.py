@@ -4,6 +4,7 @@ A trained folder names its kind in tuner.json, so that evaluation, the gate and 
 to load it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -65,6 +66,23 @@ class VirtualTokens(Tuner, Protocol):
     heads: frozenset[str]  # of models whose inputs they can precede
 
 
+class OfModels(Tuner, Protocol):
+    """A tuner of adapters that other models learnt; the dataset brings them (tasks/stages/bundle.py)."""
+
+    of_models: bool  # True
+    learns: bool  # whether anything is left to learn
+    only_writers: bool  # neither has a head of its own: what was made of several heads would be none
+    parts: frozenset[str]  # the tuners that those models may have
+
+    def attach_parts(self, params: Section, model: "nn.Module", parts: Mapping[str, Path]) -> "nn.Module":
+        """The parent with what the named models learnt, made trainable where something is left to learn."""
+        ...
+
+    def problem_of_parts(self, params: Section, parts: Mapping[str, Section]) -> str | None:
+        """Why the adapters of the named models, with these settings, do not fit each other, from the key on."""
+        ...
+
+
 def of(section: Section) -> Tuner:
     """The tuner of a typed section."""
     return cast(Tuner, kinds.of(section, __name__))
@@ -92,3 +110,15 @@ def save(params: Section, model: "nn.Module", parent: Path, folder: Path) -> Non
     """Write what was trained, and its kind, to `folder`."""
     of(params).save(model, parent, folder)
     write_json(folder / FILE, params.model_dump())
+
+
+def of_models(section: Section) -> OfModels | None:
+    """The tuner of a typed section if it is one of adapters that other models learnt."""
+    kind = of(section)
+    return cast(OfModels, kind) if getattr(kind, "of_models", False) else None
+
+
+def attach(params: Section, model: "nn.Module", parts: Mapping[str, Path]) -> "nn.Module":
+    """The parent made trainable, with `parts` (what the named models learnt) if the tuner is of such."""
+    kind = of_models(params)
+    return kind.attach_parts(params, model, parts) if kind else of(params).attach(params, model)

@@ -80,6 +80,7 @@ def params_of(root: Path) -> dict:
             "ranked": {"samples": "sampled", "kind": "rubric", "by": f"data/prepared/{first}"},
             "judged": {"samples": "sampled", "kind": "verdicts", "by": "data/verdicts/judged"},
         },
+        "bundles": {"bundled": {"dataset": first, "model": model}},
         "references": {"compared": {"dataset": first, "model": model}},
         "cascades": {"told": {"dataset": first, "model": model, "trained_on": first}},
     }

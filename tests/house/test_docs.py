@@ -124,6 +124,7 @@ TABLES = (
     "samples",
     "rankings",
     "references",
+    "bundles",
     "models",
 )
 

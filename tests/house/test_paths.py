@@ -16,6 +16,7 @@ WHERE = {
     "mix": (paths.prepared,),
     "cascade": (paths.prepared,),
     "retest": (paths.prepared,),
+    "bundle": (paths.prepared,),
     "package": (paths.weights, paths.adapter, paths.card),
 }
 FOLDERS = r"(models|reports|model_cards|data/(raw|validated|prepared|expectations))"

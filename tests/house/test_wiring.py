@@ -16,6 +16,7 @@ SECTIONS = {
     "cascade": "cascades.{row}",
     "rubric": "rubrics.{row}",
     "reward_model": "reward_models.{row}",
+    "bundle": "bundles.{row}",
     "retest": "retests.{row}",
     "sample": "samples.{row}",
     "rank": "rankings.{row}",

@@ -16,6 +16,7 @@ STAGES = {  # of tables
     "retests": "retest",
     "reward_models": "reward_model",
     "references": "reference",
+    "bundles": "bundle",
 }
 
 

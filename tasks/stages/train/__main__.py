@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks import objectives, stage, tuners
 from tasks.files import sha256, whole_directory, write_json
@@ -13,6 +14,10 @@ from tasks.locks import hold_lock
 from tasks.models import vocabulary
 from tasks.stages.train.params import Train
 from tasks.stages.train.ready import ready
+
+if TYPE_CHECKING:
+    from tasks.stages.train.checkpoints import LearntWeights
+    from tasks.stages.train.history import History
 
 OWN_ANSWERS = "What the model writes after each prompt is learnt, by its reward."
 
@@ -59,7 +64,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
-    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
+    _learn(params, trainer, history, run)
     embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()
     with whole_directory(out) as folder:
@@ -72,6 +77,14 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, **counts, **history.stopped()})
     history.write_csv(report / "loss.csv")
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
+
+
+def _learn(params: Train, trainer: "LearntWeights", history: "History", run: Path) -> None:
+    """Train, or only measure where nothing is left to learn."""
+    if getattr(tuners.of(params.tuner), "learns", True):
+        trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
+    else:
+        history.measure(trainer)
 
 
 def _last_whole_checkpoint(run: Path) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tasks import objectives, tuners
+from tasks.dataset import bundled
 from tasks.dataset.encoded import Completion, Encoded, Processor, shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
@@ -36,13 +37,13 @@ def make_trainer(
 ) -> "tuple[LearntWeights, History]":
     """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills).
 
-    An online objective needs the folder `prepared`, where the rubric is.
+    An online objective needs the folder `prepared`, where the rubric is; so does a tuner of what other models learnt.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
 
     objective = objectives.of(params.objective)
     history = History(params, run)
-    model = make_model(params, parent, processor)
+    model = make_model(params, parent, processor, prepared)
     groups = _groups(params, model)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
     if "encoder" in objective.architectures:
@@ -110,7 +111,7 @@ def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encode
         embedding.narrow(body, [row for split in rows.values() for row in split], processor.pad_token_id)
 
 
-def make_model(params: Train, parent: Path, processor: Processor) -> "nn.Module":
+def make_model(params: Train, parent: Path, processor: Processor, prepared: Path | None = None) -> "nn.Module":
     """The parent with its tuner and its head attached; frozen weights are in the precision of the computation."""
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     arguments = {"dtype": precision(params), "attn_implementation": attention()}
@@ -120,7 +121,8 @@ def make_model(params: Train, parent: Path, processor: Processor) -> "nn.Module"
         vocabulary.grow(body, parent, new)
     if reason := tuner.problem(params.tuner, body):
         raise ParamsError(f"params.yaml: train.tuner.{reason}")
-    return objective.with_head(params.objective, tuner.attach(params.tuner, body), processor)
+    parts = bundled.two(prepared) if tuners.of_models(params.tuner) else {}
+    return objective.with_head(params.objective, tuners.attach(params.tuner, body, parts), processor)
 
 
 def precision(params: Train) -> "torch.dtype":

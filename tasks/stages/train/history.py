@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tasks.errors import AnnealError
 from tasks.files import write_text
@@ -50,6 +50,11 @@ class History(TrainerCallback):  # type: ignore[misc]
         self.step_at_start = state.global_step
         self.started = time.monotonic()
         self._open_run()
+
+    def measure(self, trainer: Trainer) -> None:
+        """Open a run for a model that has nothing to learn, and keep its validation loss as that of step 0."""
+        self.on_train_begin(trainer.args, trainer.state, trainer.control)
+        trainer.evaluate()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Show step, share, tokens per second and time left."""
@@ -112,7 +117,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         kept = min(held_out) if self.params.load_best_model_at_end else held_out[-1]
         return {
             **{name: value for name, value in self.points.get(kept[1], {}).items() if name.startswith("eval_")},
-            "train_loss": losses[-1],
+            **({"train_loss": losses[-1]} if losses else {}),
             "eval_loss": kept[0],
             "best_step": kept[1],
             "steps": max(self.points),
