@@ -3,15 +3,16 @@ which tokens are trained on.
 """
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import objectives, stage, tuners
+from tasks.errors import AnnealError
 from tasks.files import sha256, whole_directory, write_json
 from tasks.locks import hold_lock
 from tasks.models import vocabulary
+from tasks.stages.train.guards.whole import last_whole_checkpoint
 from tasks.stages.train.params import Train
 from tasks.stages.train.ready import ready
 
@@ -23,8 +24,8 @@ OWN_ANSWERS = "What the model writes after each prompt is learnt, by its reward.
 
 
 def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: Path, report: Path) -> None:
-    """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv` and `xray.html` to
-    `report/`.
+    """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv`, `xray.html` and
+    `guards.jsonl` to `report/`.
 
     `checkpoints/` keeps what a killed run needs to continue; it is emptied when the run is done.
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
@@ -64,6 +65,7 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
+    trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
     _learn(params, trainer, history, run)
     embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()
@@ -76,37 +78,25 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     write_json(report / "timing.json", timing)
     write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, **counts, **history.stopped()})
     history.write_csv(report / "loss.csv")
+    trainer.audit.write(report)
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})
 
 
 def _learn(params: Train, trainer: "LearntWeights", history: "History", run: Path) -> None:
-    """Train, or only measure where nothing is left to learn."""
-    if getattr(tuners.of(params.tuner), "learns", True):
-        trainer.train(resume_from_checkpoint=_last_whole_checkpoint(run))
-    else:
-        history.measure(trainer)
+    """Train, from the last checkpoint in `run/` if there is one, and leave at SIGTERM; or only measure where nothing is
+    left to learn.
+    """
+    from tasks.stages.train.guards.stopping import Interrupted
 
-
-def _last_whole_checkpoint(run: Path) -> str | None:
-    """The last complete checkpoint, to resume from; incomplete ones are removed."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    for checkpoint in run.glob("checkpoint-*"):
-        if not _is_whole(checkpoint):
-            shutil.rmtree(checkpoint)
-    last: str | None = get_last_checkpoint(str(run))
-    if last:
-        print(f"continuing from {Path(last).name}", flush=True)
-    return last
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether the Trainer finished writing `checkpoint`: its state is the last file."""
+    if not getattr(tuners.of(params.tuner), "learns", True):
+        return history.measure(trainer)
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
+        with trainer.listens().listening():
+            trainer.train(resume_from_checkpoint=last_whole_checkpoint(run))
+    except AnnealError as error:
+        if not isinstance(error, Interrupted):
+            history.fail()
+        raise
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import Trainer
 
+from tasks.stages.train.guards.stopping import Leaves
 from tasks.stages.train.schedule import Unfreezing, split_parameter_groups
 from tasks.weights.layer_groups import Group
 
@@ -20,7 +20,7 @@ Schedule: TypeAlias = Callable[[int, int], float]  # (step, number of steps) →
 LEARNT = "model.safetensors"  # in a checkpoint; transformers looks for a file of this name
 
 
-class LearntWeights(Trainer):  # type: ignore[misc]
+class LearntWeights(Leaves):
     """A Trainer whose checkpoints hold only the weights that learn.
 
     `groups` learn at rates of their own, each from its epoch on; `schedule` is set if it is not one of transformers'.
@@ -67,6 +67,7 @@ class LearntWeights(Trainer):  # type: ignore[misc]
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, folder / LEARNT)
+        self.keep_guards(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module = None) -> None:
         """Restore the weights of a checkpoint; KeyError if it holds others."""

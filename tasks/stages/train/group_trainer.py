@@ -78,6 +78,11 @@ class Groups(LearntWeights):
         self.sampled, self.greedy = self.generation_config, _greedy(self.generation_kwargs)
         self.add_callback(_Count(self))
 
+    def continues_from(self, step: int) -> bool:
+        """Before answers are written."""
+        batches = self.args.steps_per_generation * self.num_iterations
+        return bool(step * self.args.gradient_accumulation_steps % batches == 0)
+
     def create_model_card(self, *_: object, **__: object) -> None:
         """None: a checkpoint needs no card."""
 

@@ -93,7 +93,6 @@ class History(TrainerCallback):  # type: ignore[misc]
         point = self.points.get(state.global_step, {})
         for name in ("loss", "eval_loss"):
             if not math.isfinite(point.get(name, 0.0)):
-                self._log(lambda client: client.set_terminated(self.run_id, "FAILED"))
                 raise AnnealError(
                     f"the {'training' if name == 'loss' else 'validation'} loss is {point[name]} at step "
                     f"{state.global_step}: lower learning_rate (now {self.params.learning_rate:g}) or max_grad_norm in "
@@ -150,6 +149,10 @@ class History(TrainerCallback):  # type: ignore[misc]
         self._log(lambda client: client.set_tag(self.run_id, "adapter_sha256", artifact))
         self._send({f"final_{name}": value for name, value in summary.items()}, 0)
         self._log(lambda client: client.set_terminated(self.run_id))
+
+    def fail(self) -> None:
+        """Close the MLflow run of a training that has ended without weights."""
+        self._log(lambda client: client.set_terminated(self.run_id, "FAILED"))
 
     def _keep(self, logs: Mapping[str, float], step: int) -> None:
         for name, value in logs.items():

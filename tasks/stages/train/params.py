@@ -34,6 +34,42 @@ def _optimizer(name: str) -> str:
     return name
 
 
+class Guards(Section):
+    """What is done about a training that goes wrong (tasks/stages/train/guards); null for nothing."""
+
+    spike: Annotated[float, Field(gt=0, le=1000, description="standard deviations above the latest losses")] | None = (
+        10.0
+    )
+    diverged: Annotated[float, Field(gt=1, le=1000, description="times the loss of the first steps")] | None = 1.5
+    in_a_row: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="bad steps after each other with which training goes back to better weights",
+    )
+    max_returns: int = Field(default=3, ge=0, le=100, description="how often it may go back before it stops")
+    slower: float = Field(default=0.5, gt=0, le=1, description="factor on the learning rate after going back")
+    overfitted: (
+        Annotated[float, Field(gt=0, le=100, description="share of its minimum by which the validation loss rises")]
+        | None
+    ) = 0.1
+    memorised: (
+        Annotated[
+            float,
+            Field(
+                gt=0,
+                le=1,
+                description="share of training answers repeated word by word, above that of validation answers",
+            ),
+        ]
+        | None
+    ) = 0.5
+    forgotten: (
+        Annotated[float, Field(gt=1, le=1000, description="times the perplexity of general text before training")]
+        | None
+    ) = 1.5
+
+
 class Train(Section):
     """One training run: what is learnt, which weights learn it, and how."""
 
@@ -71,6 +107,7 @@ class Train(Section):
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     adam_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1.0e-8
     seed: Annotated[int, Field(ge=0)] = 42
+    guards: Guards = Field(default=Guards(), description="what is done about a training that goes wrong")
 
     @model_validator(mode="after")
     def _computes_in_one_way(self) -> "Train":

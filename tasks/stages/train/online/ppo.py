@@ -112,6 +112,10 @@ class PpoTrainer(LearntWeights):
         batches = [self._batch(rows[start : start + self.micro]) for start in range(0, len(rows), self.micro)]
         return batches, torch.tensor(sum(len(row.logp) for row in rows), device=device)
 
+    def continues_from(self, step: int) -> bool:
+        """Before answers are written."""
+        return step % self.plan.steps_each == 0
+
     def _write(self, rollout: int) -> list[Experience]:
         """Answers to the prompts of a rollout, and what is learnt from them; notes what a step logs."""
         settings = self.settings

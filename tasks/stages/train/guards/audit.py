@@ -1,0 +1,26 @@
+"""The lines of what guards found and did: on the screen, in the checkpoints, and in guards.jsonl of the report."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.files import write_jsonl
+
+FILE = "guards.jsonl"
+
+
+@dataclass
+class Audit:
+    """The lines so far, in order: step, guard, what was done (`skip`, `back`, `say`, `stop`), and words."""
+
+    lines: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, step: int, guard: str, action: str, words: str) -> None:
+        """Add a line and show it; `words` are a sentence without a full stop."""
+        self.lines.append({"step": step, "guard": guard, "action": action, "words": words})
+        print(f"train: step {step}: {words}", file=sys.stderr, flush=True)
+
+    def write(self, folder: Path) -> None:
+        """Write the lines to `folder`; an empty file where nothing was found."""
+        keys = ("step", "guard", "action", "words")
+        write_jsonl(folder / FILE, [{key: line[key] for key in keys} for line in self.lines])
