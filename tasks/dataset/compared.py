@@ -94,6 +94,11 @@ def of_step(loss: "Tensor", batch: Batch, num_items: "Tensor | None") -> "Tensor
     return loss if num_items is None else loss * batch["examples"] / num_items
 
 
+def tokens_read(row: Compared) -> int:
+    """The tokens that a model reads of a row: those of each answer after its prompt."""
+    return sum(len(answer["input_ids"]) for answer in row["both"])
+
+
 def figures(beta: float, values: "Tensor", ratios: "Tensor") -> "dict[str, Tensor]":
     """{name as in trl: value of each pair}, given those of the chosen answers, then of the rejected ones."""
     (chosen, rejected), (good, bad) = values.chunk(2), (beta * ratios).chunk(2)

@@ -29,7 +29,7 @@ packs = objectives.never_packs
 architectures = lm.ARCHITECTURES
 processor, parent = lm.processor, lm.parent
 with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
-collate, trained_on = compared.collate, compared.trained_on
+collate, trained_on, tokens_read = compared.collate, compared.trained_on, compared.tokens_read
 
 
 class Params(Section):

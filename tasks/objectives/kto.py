@@ -34,7 +34,7 @@ packs = objectives.never_packs
 architectures = lm.ARCHITECTURES
 parent = lm.parent
 with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
-collate, trained_on = compared.collate, compared.trained_on
+collate, trained_on, tokens_read = compared.collate, compared.trained_on, compared.tokens_read
 BALANCED = (1.0, 4 / 3)  # between which good rows should weigh as much as bad ones (the paper, section 4.2)
 
 

@@ -28,7 +28,7 @@ packs = objectives.never_packs
 architectures = lm.ARCHITECTURES
 processor, parent = lm.processor, lm.parent
 with_head, body, with_body, save_head = lm.with_head, lm.body, lm.with_body, lm.save_head
-collate, trained_on = compared.collate, compared.trained_on
+collate, trained_on, tokens_read = compared.collate, compared.trained_on, compared.tokens_read
 HIGHEST = -1.0e-6  # nats: log odds grow without bound as a mean log-probability goes to zero
 
 

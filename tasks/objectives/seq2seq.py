@@ -115,6 +115,11 @@ def loss(params: Params, model: "nn.Module", batch: Batch, num_items: "Tensor | 
     return total / (labels.ne(-100).sum() if num_items is None else num_items)
 
 
+def tokens_read(encoded: Completion) -> int:
+    """The source's tokens, which the encoder reads; transformers counts no others."""
+    return encoded["prompt_length"]
+
+
 def trained_on(encoded: Completion) -> list[bool]:
     """The target's tokens."""
     length = len(encoded["input_ids"])

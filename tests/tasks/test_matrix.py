@@ -62,8 +62,13 @@ def test_so_does_a_prefix_that_a_network_makes(base, rows, tmp_path, capfd):
 def trains_resumes_and_is_packaged(train, base, rows, tmp_path, capfd):
     objective, tuner = train["objective"]["kind"], train["tuner"]["kind"]
     whole = matrix.run(tmp_path / "whole", base, rows[objective], train)
-    assert read_json(whole.report / "metrics.json")["steps"] == matrix.STEPS
-    assert learns(whole.report, getattr(kinds.load("tasks.objectives", objective), "online", ""))
+    known = read_json(whole.report / "metrics.json")
+    online = getattr(kinds.load("tasks.objectives", objective), "online", "")
+    assert known["steps"] == matrix.STEPS
+    plan = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("train: "))
+    tokens = "" if online else f" {known['tokens']:,} tokens,"
+    assert f"rows,{tokens} {known['steps']} steps" in plan
+    assert learns(whole.report, online)
 
     matrix.killed(tmp_path / "killed", base, rows[objective], train, KILLED_AT)
     capfd.readouterr()

@@ -12,6 +12,7 @@ from tasks.errors import AnnealError
 from tasks.files import sha256, whole_directory, write_json
 from tasks.locks import hold_lock
 from tasks.models import vocabulary
+from tasks.plan import before
 from tasks.stages.train.guards.whole import last_whole_checkpoint
 from tasks.stages.train.params import Train
 from tasks.stages.train.ready import ready
@@ -65,10 +66,12 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
+    plan = before.announce(params, trainer, kept, run)
     trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
     _learn(params, trainer, history, run)
     embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()
+    timing |= before.finished(plan, run, trainer.state.global_step - history.step_at_start, timing["seconds"])
     with whole_directory(out) as folder:
         tuners.save(params.tuner, objective.body(trainer.model), parent, folder)
         objective.save_head(trainer.model, folder)

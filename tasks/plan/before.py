@@ -1,0 +1,126 @@
+"""What a training says of itself before its first step; it refuses what does not fit on the disk or in memory."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from tasks import objectives
+from tasks.dataset.encoded import Encoded
+from tasks.errors import AnnealError
+from tasks.plan import amounts, disk, memory, past, remedies, words
+from tasks.plan.amounts import Amounts
+from tasks.plan.remedies import Needs
+from tasks.stages.train.params import Train
+
+if TYPE_CHECKING:
+    from tasks.stages.train.checkpoints import LearntWeights
+    from tasks.stages.train.trainer import ObjectiveTrainer
+
+Rows = Mapping[str, Sequence[Encoded]]
+FORWARD_SHARE = 0.35  # of a training batch's time: an evaluation has no backward pass
+STEP_BYTES, STEP_SPEED = 28, 8.0e9  # read and written for a weight in a step of Adam in fp32; a second
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is expected of a run; None where it cannot be known."""
+
+    key: str
+    amounts: Amounts
+    seconds: float | None
+    peak: int | None  # bytes
+    by: str  # what the expectation follows from
+    peak_before: int  # bytes, until now
+
+
+def announce(params: Train, trainer: "LearntWeights", rows: Rows, run: Path) -> Plan:
+    """Print the plan of the run whose checkpoints go to the folder `run`; AnnealError if it cannot fit."""
+    counted = amounts.count(params, trainer, rows)
+    _refuse_full_disk(params, counted, run)
+    _load_trackers()
+    key, peak_before = past.key(params, counted), memory.peak()
+    known = past.last(run.parent, key)
+    rehearsed = None
+    if not objectives.online(params.objective) and trainer.args.world_size == 1:
+        rehearsed = _rehearsed(params, cast("ObjectiveTrainer", trainer), rows, counted)
+    if known and counted.cells:
+        seconds, peak, by = known.seconds * counted.cells / known.cells, known.peak, "the last run here"
+    elif rehearsed:
+        seconds, peak, by = rehearsed[0], max(peak_before, rehearsed[1]), "its largest batch"
+    else:
+        return _said(Plan(key, counted, None, None, "", peak_before), trainer)
+    return _said(Plan(key, counted, seconds, peak, by, peak_before), trainer)
+
+
+def _said(plan: Plan, trainer: "LearntWeights") -> Plan:
+    if trainer.is_world_process_zero():
+        print(words.line(plan.amounts, plan.seconds, plan.peak, plan.by), file=sys.stderr, flush=True)
+    return plan
+
+
+def finished(plan: Plan, run: Path, steps: int, seconds: float) -> dict[str, float]:
+    """Keep in the journal what so many `steps` took; return what timing.json says of the plan."""
+    peak, cells = max(plan.peak_before, memory.peak()), plan.amounts.cells * steps // plan.amounts.steps
+    if cells:
+        past.keep(run.parent, past.Run(plan.key, cells, round(seconds, 3), peak))
+    expected = {"planned_seconds": plan.seconds, "planned_memory_gib": plan.peak and plan.peak / memory.GIB}
+    told = {name: round(value, 3) for name, value in expected.items() if value is not None}
+    return {"memory_gib": round(peak / memory.GIB, 3), **told}
+
+
+def _refuse_full_disk(params: Train, counted: Amounts, run: Path) -> None:
+    needed = disk.needed(params, counted.trained, counted.evaluations)
+    free = disk.free(run) + disk.used(run)
+    if needed + disk.SPARE > free:
+        raise AnnealError(
+            f"the training does not fit on the disk of {run.parent}: {words.size(needed)} are needed for checkpoints "
+            f"and results, and {words.size(free)} are free; free some (`dvc gc -w` clears the cache), or train fewer "
+            "weights (a tuner like lora)."
+        )
+
+
+def _load_trackers() -> None:
+    """Load what a training loads when it begins, so that its memory is part of what is measured before."""
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def _rehearsed(params: Train, trainer: "ObjectiveTrainer", rows: Rows, counted: Amounts) -> tuple[float, int]:
+    """(the seconds of the run, bytes at its peak), by a rehearsal of its largest batch; AnnealError if it cannot fit.
+
+    A single row comes first: on a CPU, a batch that does not fit would end the process.
+    """
+    from tasks.plan.rehearsal import rehearse
+
+    batch = [rows["train"][place] for place in counted.largest]
+    before = memory.taken()
+    alone = rehearse(trainer, batch[:1])
+    needs = remedies.of_rows(params, counted, before, {1: alone.peak})
+    limit = memory.free() + memory.taken()
+    if needs.of(len(batch)) > limit:  # by a single row too much is expected of many, which share what is read once
+        few = max(1, min(len(batch) - 1, needs.largest(limit)))
+        several = {1: alone.peak, few: rehearse(trainer, batch[:few]).peak} if few > 1 else {1: alone.peak}
+        needs = remedies.of_rows(params, counted, before, several)
+        _refuse(params, needs, len(batch), limit)
+    cost = rehearse(trainer, batch)
+    peak = cost.peak + needs.state + needs.gradients
+    if peak > limit:
+        _refuse(params, remedies.of_rows(params, counted, before, {len(batch): cost.peak}), len(batch), limit)
+    return _seconds(cost.seconds, [len(row["input_ids"]) for row in batch], counted), peak
+
+
+def _refuse(params: Train, needs: Needs, rows: int, limit: int) -> None:
+    if needs.of(rows) > limit:
+        raise AnnealError(
+            f"the training does not fit in memory: {words.size(needs.of(rows))} are needed and {words.size(limit)} "
+            f"are free; {remedies.advice(params, needs, limit)}."
+        )
+
+
+def _seconds(of_batch: float, lengths: Sequence[int], counted: Amounts) -> float:
+    """The seconds of a run whose largest batch took `of_batch`: time grows with the cells that are computed."""
+    a_cell = of_batch / (len(lengths) * max(lengths))
+    evaluated = FORWARD_SHARE * counted.held_out_cells * counted.evaluations
+    steps = counted.steps * counted.trained * STEP_BYTES / STEP_SPEED
+    return a_cell * (counted.cells + evaluated) + steps
