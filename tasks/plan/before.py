@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tasks import objectives
+from tasks import objectives, tuners
 from tasks.dataset.encoded import Encoded
 from tasks.errors import AnnealError
 from tasks.plan import amounts, disk, memory, past, remedies, words
@@ -38,6 +38,8 @@ class Plan:
 def announce(params: Train, trainer: "LearntWeights", rows: Rows, run: Path) -> Plan:
     """Print the plan of the run whose checkpoints go to the folder `run`; AnnealError if it cannot fit."""
     counted = amounts.count(params, trainer, rows)
+    if not getattr(tuners.of(params.tuner), "learns", True):
+        return Plan("", counted, None, None, "", memory.peak())
     _refuse_full_disk(params, counted, run)
     _load_trackers()
     key, peak_before = past.key(params, counted), memory.peak()
