@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,13 +45,13 @@ def key(params: Train, amounts: Amounts) -> str:
 
 
 def _machine() -> str:
+    import torch
+
     from tasks.device import device
 
     if device() == "cuda":
-        import torch
-
         return str(torch.cuda.get_device_name())
-    return f"{device()} {os.cpu_count()} {os.environ.get('OMP_NUM_THREADS', '')}"
+    return f"{device()} {torch.get_num_threads()}"
 
 
 def last(checkpoints: Path, of: str) -> Run | None:
