@@ -8,8 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
 # Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
-pipeline evaluate lr-find promote rollback: MODEL ?= triage
-.PHONY: help setup pipeline evaluate win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lr-find gpu methods reference lock
+pipeline evaluate lr-find sweep promote rollback: MODEL ?= triage
+.PHONY: help setup pipeline evaluate sweep win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lr-find gpu methods reference lock
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -23,6 +23,9 @@ pipeline: setup ## from raw data to a served model (MODEL=triage)
 
 evaluate: setup ## compare a model with every alternative, nearest neighbours and retrieved examples included (MODEL=triage)
 	@$(PY) -m flows.evaluate $(MODEL)
+
+sweep: setup ## try settings of a training by its row of `sweeps`, the best ones in full, judged on rows no trial has seen (MODEL=triage)
+	@$(PY) -m flows.sweep $(MODEL)
 
 win-rate: setup ## how often a model's answers are better than another's (MODEL=mine AGAINST=triage BY=rubric, reward, judge or people; WITH=which ON=dataset ROWS=50 TEMPERATURE=1; FILE=anna.csv READER=Anna)
 	@$(PY) -m flows.win_rate $(or $(MODEL),$(error name a model: make win-rate MODEL=mine AGAINST=triage)) $(or $(AGAINST),$(error name the other: AGAINST=triage)) \

@@ -10,6 +10,7 @@ from tasks.section import suggestion
 from tasks.stages.bundle import Bundle
 from tasks.stages.mix import Mix
 from tasks.stages.reward_model import RewardModelRow
+from tasks.sweeps import space
 
 if TYPE_CHECKING:
     from tasks.params import Params
@@ -207,3 +208,14 @@ def _mixes_below(params: "Params", name: str) -> list[str]:
     """Return the mixes that the mix `name` is made of, directly or through others."""
     sides = [side for side in (params.mixes[name].dataset, params.mixes[name].other) if side in params.mixes]
     return [below for side in sides for below in (side, *_mixes_below(params, side))]
+
+
+def check_sweeps(params: "Params") -> None:
+    """Raise ParamsError for a sweep of no model, and for a setting that the model's training does not take."""
+    for name, sweep in params.sweeps.items():
+        if name not in params.models:
+            raise ParamsError(
+                f"params.yaml: sweeps.{name} has the name of no row of models{suggestion(name, params.models)}"
+            )
+        for problem in space.problems(name, sweep, params.models[name].train):
+            raise ParamsError(f"params.yaml: {problem}")

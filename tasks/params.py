@@ -34,6 +34,7 @@ from tasks.stages.sample import Sample
 from tasks.stages.train.params import Train
 from tasks.stages.validate import Validate
 from tasks.steps.gate import Gate
+from tasks.sweeps.params import Sweep
 
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100, description="lower-case letters, digits, _ and -")
@@ -88,6 +89,7 @@ class Params(Section):
     references: dict[Name, Reference] = Field(default={})
     bundles: dict[Name, Bundle] = Field(default={})
     models: dict[Name, Model]
+    sweeps: dict[Name, Sweep] = Field(default={})
     deploy: Deploy = Deploy()
     gateway: Gateway = Gateway()
     records: Records = Records()
@@ -212,6 +214,7 @@ def check_rows(params: Params) -> None:
     derived.check_cycles(params)
     for name in params.models:
         derived.check_released(params, name, lineage(params, name)[1:])
+    derived.check_sweeps(params)
 
 
 def lineage(params: Params, name: str) -> list[str]:

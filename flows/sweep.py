@@ -1,0 +1,60 @@
+"""`make sweep`: tries settings of a training, trains the best in full, and says which are worth keeping."""
+
+import argparse
+import sys
+
+from flows import full_run
+from flows.evaluate import bring_up_to_date
+from flows.lr_find import inputs
+from flows.pipeline import LOGS, only_one
+from flows.screen import Screen
+from tasks import paths
+from tasks import stage as edge
+from tasks.errors import ParamsError
+from tasks.inference.engine.lifetime import keeping
+from tasks.params import Params
+from tasks.section import suggestion
+from tasks.sweeps import run as sweeps
+from tasks.sweeps import words
+from tasks.sweeps.outcome import FILE
+from tasks.sweeps.place import Place, place_of
+
+
+def run(model: str) -> None:
+    """Bring what trainings of the row `model` read up to date, sweep, and show the result."""
+    with Screen() as screen:
+        screen.keep_log(LOGS / f"sweep-{model}.log")
+        screen.begin("checking params.yaml and the data")
+        params = full_run.checked(model, screen.say)
+        with only_one(), keeping() as keeper:
+            for target in inputs(model):
+                bring_up_to_date(target, screen, keeper)
+            place = checked_place(params, model)
+            screen.begin(f"sweep@{model}")
+            outcome = sweeps.run(place, screen.say)
+    print(f"{words.sentence(outcome)}\nall trials: {place.report / FILE}", flush=True)
+
+
+def checked_place(params: Params, model: str) -> Place:
+    """Where the sweep of a row reads and writes; ParamsError if params.yaml has none."""
+    if model not in params.sweeps:
+        raise ParamsError(
+            f"params.yaml: sweeps has no row `{model}`{suggestion(model, params.sweeps)} README says what it holds."
+        )
+    row = params.models[model]
+    report = paths.reports(model) / "sweep"
+    return place_of(
+        model, params.sweeps[model], row.train, paths.weights(row.parent), paths.prepared(row.dataset), report
+    )
+
+
+def main() -> None:
+    """`python -m flows.sweep triage`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.sweep", description=run.__doc__)
+    parser.add_argument("model", help="a row of `sweeps` and of `models` in params.yaml")
+    options = parser.parse_args()
+    sys.exit(edge.guarded(lambda: run(options.model)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The section `sweeps.<model>`: which settings of a training are tried, how, and for how long."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tasks.section import Section
+
+Number = int | float
+
+
+class Range(Section):
+    """Values between two ends: whole numbers if both ends are."""
+
+    low: Number
+    high: Number
+    log: bool = Field(default=False, description="draw the logarithm evenly")
+    step: Number | None = Field(default=None, description="distance of the values tried; a grid needs it")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low:g}, and high is {self.high:g}: low must be below high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low:g}, which has no logarithm: leave log out, or raise low above 0")
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other: leave one of them out")
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise ValueError(f"step is {self.step:g}; it should be above 0 and at most high - low")
+        whole = [isinstance(value, int) for value in (self.low, self.high) if value is not None]
+        if all(whole) and isinstance(self.step, float):
+            raise ValueError(f"step is {self.step:g}, and low and high are whole numbers: write a whole step")
+        return self
+
+
+class Choices(Section):
+    """Values from a list."""
+
+    choices: Annotated[list[bool | int | float | str], Field(min_length=2, max_length=100)]
+
+
+class Times(Section):
+    """A multiple of another setting: `{times: 2, of: tuner.r}`."""
+
+    times: Annotated[float, Field(gt=0, le=1000)]
+    of: str = Field(description="a setting of the space")
+
+
+class Sweep(Section):
+    """A row of `sweeps`, named as its model: trials train for a short while, the best ones (finalists) in full."""
+
+    space: Annotated[
+        dict[str, Range | Choices | Times],
+        Field(min_length=1, description="setting of the section `train`, as in tuner.r: the values to try"),
+    ]
+    sampler: Literal["tpe", "grid", "random"] = Field(
+        default="tpe", description="who chooses: the tree-structured Parzen estimator, every combination, or chance"
+    )
+    trials: Annotated[int, Field(ge=2, le=10_000, description="trainings to compare")] = 20
+    seconds: Annotated[float, Field(ge=1, description="of a trial at most, start and evaluations included")] | None = (
+        None
+    )
+    steps: Annotated[int, Field(ge=1, description="of the model's own batches; all trials see as many rows")] | None = (
+        None
+    )
+    evaluations: Annotated[int, Field(ge=1, le=100, description="of a trial, at which it may be pruned")] = 4
+    pruner: Literal["median", "hyperband", "none"] = Field(
+        default="median", description="who stops a trial early: median (worse than half of the others at this point)"
+    )
+    at_once: Annotated[
+        int, Field(ge=1, le=256, description="trials side by side; by default as many as there is room for")
+    ] | (None) = None
+    finalists: Annotated[int, Field(ge=1, le=20, description="best trials that are trained in full")] = 3
+    held_back: Annotated[
+        float, Field(gt=0, lt=1, description="share of the validation rows that no trial sees, to judge the finalists")
+    ] = 0.5
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+
+    @model_validator(mode="after")
+    def _is_limited_in_one_way(self) -> "Sweep":
+        if self.seconds is not None and self.steps is not None:
+            raise ValueError("seconds and steps both limit a trial: leave one of them out")
+        return self
+
+    @property
+    def is_short(self) -> bool:
+        """Whether trials are shorter than a training in full."""
+        return self.seconds is not None or self.steps is not None

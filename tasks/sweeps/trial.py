@@ -1,0 +1,153 @@
+"""One training of a sweep, in a process of its own: `python -m tasks.sweeps.trial FOLDER`.
+
+It reads `settings.json` of the folder, adds a line to `evaluations.jsonl` at each evaluation, and ends by writing
+`result.json`. Who started it may kill it at any time.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from tasks import objectives
+from tasks import stage as edge
+from tasks.dataset.encoded import Encoded, Processor
+from tasks.files import read_json, read_jsonl, write_json
+from tasks.section import parse
+from tasks.stages.train.params import Train
+from tasks.sweeps.follower import Follower
+from tasks.sweeps.rows import HELD_BACK
+
+if TYPE_CHECKING:
+    from tasks.stages.train.checkpoints import LearntWeights
+
+SETTINGS, EVALUATIONS, RESULT, RUN = "settings.json", "evaluations.jsonl", "result.json", "run"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process is to do: `section` is that of `train`, `seconds` its limit, from when its process started.
+
+    `probe` limits the seconds from its first step, to measure the pace. A training in full keeps checkpoints to resume
+    from, and is judged row by row.
+    """
+
+    section: dict[str, object]
+    parent: str
+    prepared: str
+    seconds: float | None = None
+    probe: float | None = None
+    in_full: bool = False
+
+
+class Result(TypedDict):
+    """What a training came to."""
+
+    startup: float  # seconds until its first step
+    training: float  # seconds of steps
+    evaluating: float  # seconds of all its evaluations
+    epochs: float
+    steps: int
+    tokens_per_second: float
+    memory: int  # bytes: of the GPU if there is one, else of the process
+    trained: int  # parameters
+    cut: bool  # whether its time ran out
+    shown: list[float]  # in full: the measure on each validation row, and on each that was held back
+    held_back: list[float]
+
+
+def run(folder: Path) -> None:
+    """Train as `settings.json` of `folder` says."""
+    from tasks.stages.train.fit import make_trainer
+    from tasks.stages.train.ready import ready
+
+    task = Task(**read_json(folder / SETTINGS))
+    params = parse(Train, task.section, "train")
+    processor, rows, _ = ready(params, Path(task.parent), Path(task.prepared))
+    trainer, history = make_trainer(params, Path(task.parent), processor, rows, folder / RUN, Path(task.prepared))
+    measure, _ = objectives.of(params.objective).watch
+    keeps = task.in_full or history.guard is not None  # the guard may go back to any checkpoint
+    follower = Follower(folder / EVALUATIONS, measure, task.seconds, task.probe, keeps)
+    trainer.add_callback(follower)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(folder / RUN) if task.in_full else None)
+    judged = _judged(params, trainer, processor, rows["validation"], Path(task.prepared)) if task.in_full else {}
+    result: Result = {
+        **follower.times(),
+        "epochs": float(trainer.state.epoch or 0.0),
+        "steps": trainer.state.global_step,
+        "tokens_per_second": history.timing()["tokens_per_second"],
+        "memory": peak_memory(),
+        "trained": sum(weight.numel() for weight in trainer.learnt().values()),
+        "shown": judged.get("shown", []),
+        "held_back": judged.get("held_back", []),
+    }
+    write_json(folder / RESULT, result)
+
+
+def _last_checkpoint(run: Path) -> str | None:
+    from tasks.stages.train.__main__ import _last_whole_checkpoint
+
+    return _last_whole_checkpoint(run) if run.exists() else None
+
+
+def _judged(
+    params: Train, trainer: "LearntWeights", processor: Processor, shown: Sequence[Encoded], prepared: Path
+) -> Mapping[str, list[float]]:
+    """The measure on each row that the training was stopped by, and on each row that was held back."""
+    objective = objectives.of(params.objective)
+    rows = [objective.encode(params.objective, processor, row) for row in read_jsonl(prepared / HELD_BACK)]
+    kept, _ = objective.arrange(params.objective, rows, params.max_length)
+    return {"shown": by_row(trainer, shown), "held_back": by_row(trainer, kept)}
+
+
+def by_row(trainer: "LearntWeights", rows: Sequence[Encoded]) -> list[float]:
+    """The loss of each row, read alone; of an objective that is rewarded, the mean reward of all, as one value."""
+    import torch
+
+    measure, _ = trainer.objective.watch if hasattr(trainer, "objective") else ("eval_reward", True)
+    if measure != "eval_loss" or not hasattr(trainer, "objective"):
+        return [float(trainer.evaluate(eval_dataset=list(rows))[measure])]
+    trainer.model.eval()
+    values = []
+    for row in rows:
+        batch = trainer._prepare_inputs(trainer.data_collator([row]))
+        with torch.no_grad():
+            loss, _, _ = trainer.prediction_step(trainer.model, batch, prediction_loss_only=True)
+        values.append(float(loss))
+    return values
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held at once, in bytes: of its GPU, or of the machine."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_reserved())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def write_task(task: Task, folder: Path) -> None:
+    """Put `task` into `folder`, for a process that begins there."""
+    write_json(folder / SETTINGS, asdict(task))
+
+
+def evaluations(folder: Path, after: int = 0) -> list[dict[str, float]]:
+    """The evaluations of a training so far, without the first `after`, and without a line that is not whole yet."""
+    try:
+        text = (folder / EVALUATIONS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.rpartition("\n")[0].split("\n")[after:] if line]
+
+
+def main() -> None:
+    """`python -m tasks.sweeps.trial FOLDER`."""
+    sys.exit(edge.guarded(lambda: run(Path(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()
