@@ -187,13 +187,11 @@ def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
 
 
 def check_rows(params: Params) -> None:
-    """Raise ParamsError for a name used twice, a row that does not exist, or a cycle of rows that build on each other."""
+    """Raise ParamsError for a name used twice, a row that does not exist, or rows that build on each other in a cycle."""
     for name in params.models.keys() & params.bases.keys():
         raise ParamsError(f"params.yaml: `{name}` is both a base and a model; give one of them another name.")
     for name in params.datasets.keys() & (params.models.keys() | params.bases.keys()):
-        raise ParamsError(
-            f"params.yaml: `{name}` is both a dataset and a model or base; give one of them another name."
-        )
+        raise ParamsError(f"params.yaml: `{name}` is both a dataset and a model or base; rename one of them.")
     derived.check(params)
     for name, model in params.models.items():
         parents = [*params.bases, *(other for other in params.models if other != name)]
