@@ -187,7 +187,7 @@ def load(path: Path = Path("params.yaml"), text: str | None = None) -> Params:
 
 
 def check_rows(params: Params) -> None:
-    """Raise ParamsError for a name used twice, a row that does not exist, or rows that build on each other in a cycle."""
+    """Raise ParamsError for a name used twice, a row that does not exist, or a cycle of rows that build on others."""
     for name in params.models.keys() & params.bases.keys():
         raise ParamsError(f"params.yaml: `{name}` is both a base and a model; give one of them another name.")
     for name in params.datasets.keys() & (params.models.keys() | params.bases.keys()):
