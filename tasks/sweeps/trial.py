@@ -87,9 +87,9 @@ def run(folder: Path) -> None:
 
 
 def _last_checkpoint(run: Path) -> str | None:
-    from tasks.stages.train.__main__ import _last_whole_checkpoint
+    from tasks.stages.train.__main__ import last_whole_checkpoint
 
-    return _last_whole_checkpoint(run) if run.exists() else None
+    return last_whole_checkpoint(run) if run.exists() else None
 
 
 def _judged(
