@@ -87,7 +87,7 @@ def run(folder: Path) -> None:
 
 
 def _last_checkpoint(run: Path) -> str | None:
-    from tasks.stages.train.__main__ import last_whole_checkpoint
+    from tasks.stages.train.guards.whole import last_whole_checkpoint
 
     return last_whole_checkpoint(run) if run.exists() else None
 
