@@ -16,7 +16,7 @@ from tasks.params import Params
 from tasks.section import suggestion
 from tasks.sweeps import run as sweeps
 from tasks.sweeps import words
-from tasks.sweeps.outcome import FILE
+from tasks.sweeps.page import PAGE
 from tasks.sweeps.place import Place, place_of
 
 
@@ -32,7 +32,7 @@ def run(model: str) -> None:
             place = checked_place(params, model)
             screen.begin(f"sweep@{model}")
             outcome = sweeps.run(place, screen.say)
-    print(f"{words.sentence(outcome)}\nall trials: {place.report / FILE}", flush=True)
+    print(f"{words.sentence(outcome)}\nits page: {place.report / PAGE}", flush=True)
 
 
 def checked_place(params: Params, model: str) -> Place:

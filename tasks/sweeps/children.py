@@ -71,11 +71,9 @@ def begin(folder: Path, task: Task, place: int, side_by_side: int) -> Child:
 
 def _share(place: int, side_by_side: int) -> dict[str, str]:
     """The variables that give a process its share of the machine."""
-    if side_by_side == 1:
-        return {}
     threads = max(1, (os.cpu_count() or 1) // side_by_side)
-    share = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    devices = gpus()
+    share = {} if side_by_side == 1 else {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    devices = gpus()  # one each: of several, transformers would use all by data parallelism in one process
     return {**share, "CUDA_VISIBLE_DEVICES": devices[place % len(devices)]} if devices else share
 
 

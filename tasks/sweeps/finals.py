@@ -39,7 +39,8 @@ def candidates(place: Place, opened: "Study") -> list[Candidate]:
     ]
     own = {key: space.own_value(place.own, key) for key in place.sweep.space}
     present = {key: value for key, value in own.items() if value is not None}
-    named = [(PRESENT if settings == present else name, number, settings) for name, number, settings in chosen]
+    as_drawn = {key: space.rounded(value) for key, value in present.items()}
+    named = [(PRESENT if settings == as_drawn else name, number, settings) for name, number, settings in chosen]
     if all(name != PRESENT for name, _, _ in named):
         named.append((PRESENT, None, present))
     return [Candidate(name, number, settings, _folder(place, settings)) for name, number, settings in named]

@@ -92,13 +92,18 @@ def own_value(own: Train, key: str) -> Value | None:
 
 
 def completed(sweep: Sweep, drawn: Settings) -> dict[str, Value]:
-    """The `drawn` settings, and those that are multiples of them."""
-    settings = dict(drawn)
+    """The `drawn` settings, in as many digits as people write, and those that are multiples of them."""
+    settings = {key: rounded(value) for key, value in drawn.items()}
     for key, entry in sweep.space.items():
         if isinstance(entry, Times):
-            product = entry.times * float(drawn[entry.of])
+            product = entry.times * float(settings[entry.of])
             settings[key] = int(product) if product.is_integer() else product
     return settings
+
+
+def rounded(value: Value) -> Value:
+    """A number in four significant digits; anything else as it is."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def distributions(sweep: Sweep) -> "dict[str, BaseDistribution]":
@@ -141,7 +146,8 @@ def own_settings(sweep: Sweep, own: Train) -> dict[str, Value] | None:
         except (ValueError, TypeError):  # not among the choices
             return None
         point[key] = value
-    return point if all(own_value(own, key) == value for key, value in completed(sweep, point).items()) else None
+    same = all(own_value(own, key) in (value, point.get(key)) for key, value in completed(sweep, point).items())
+    return point if same else None
 
 
 def budgeted(own: Train, settings: Settings, sweep: Sweep, epochs: float | None) -> Train:

@@ -4,6 +4,7 @@ It reads `settings.json` of the folder, adds a line to `evaluations.jsonl` at ea
 `result.json`. Who started it may kill it at any time.
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -67,11 +68,14 @@ def run(folder: Path) -> None:
     params = parse(Train, task.section, "train")
     processor, rows, _ = ready(params, Path(task.parent), Path(task.prepared))
     trainer, history = make_trainer(params, Path(task.parent), processor, rows, folder / RUN, Path(task.prepared))
-    measure, _ = objectives.of(params.objective).watch
+    objective = objectives.of(params.objective)
+    trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
+    measure, _ = objective.watch
     keeps = task.in_full or history.guard is not None  # the guard may go back to any checkpoint
     follower = Follower(folder / EVALUATIONS, measure, task.seconds, task.probe, keeps)
     trainer.add_callback(follower)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder / RUN) if task.in_full else None)
+    with trainer.listens().listening() if task.in_full else contextlib.nullcontext():
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder / RUN) if task.in_full else None)
     judged = _judged(params, trainer, processor, rows["validation"], Path(task.prepared)) if task.in_full else {}
     result: Result = {
         **follower.times(),

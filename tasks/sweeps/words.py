@@ -84,7 +84,7 @@ def _importance(outcome: Outcome) -> list[str]:
     weight = "Most of what trials differ by is" if share >= LARGE else "What trials differ by is most of all"
     small = [name for name, other in shares if other < SMALL]
     rest = f" {_listed(small)} {'hardly matter' if len(small) > 1 else 'hardly matters'} here." if small else ""
-    return [f"{weight} {first} ({share:.0%}).{rest}"]
+    return [f"{weight} {first} ({100 * share:.0f} %).{rest}"]
 
 
 def _region(outcome: Outcome) -> list[str]:
