@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from tasks.errors import AnnealError
 from tasks.sweeps.params import Sweep
-from tasks.sweeps.trial import Result
+from tasks.sweeps.task import Result
 
 SLACK = 0.85  # share of the seconds that is planned with; other settings are slower, and the machine is not alone
 PROBE = 0.25  # share of a trial's seconds for the training that measures the pace

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.files import read_json
-from tasks.sweeps import trial
-from tasks.sweeps.trial import Result, Task
+from tasks.sweeps.task import RESULT, Result, Task, evaluations, write_task
 
 LOG = "log.txt"
 HEADROOM = 0.8  # share of the free memory that trainings may take together
@@ -27,14 +26,14 @@ class Child:
 
     def news(self) -> list[dict[str, float]]:
         """The evaluations since the last call."""
-        lines = trial.evaluations(self.folder, self.read)
+        lines = evaluations(self.folder, self.read)
         self.read += len(lines)
         self.values += [line["value"] for line in lines]
         return lines
 
     def result(self) -> Result | None:
         """What it came to, if it has ended by itself."""
-        file = self.folder / trial.RESULT
+        file = self.folder / RESULT
         result: Result | None = read_json(file) if self.process.poll() == 0 and file.exists() else None
         return result
 
@@ -58,7 +57,7 @@ class Child:
 def begin(folder: Path, task: Task, place: int, side_by_side: int) -> Child:
     """Start a training in `folder`, one of `side_by_side`, each with its share of the cores, or a GPU of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    trial.write_task(task, folder)
+    write_task(task, folder)
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tasks.sweeps.trial", str(folder)],

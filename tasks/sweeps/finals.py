@@ -14,8 +14,8 @@ from tasks.sweeps import children, space, study, words
 from tasks.sweeps.children import Child
 from tasks.sweeps.judge import PRESENT, Finalist
 from tasks.sweeps.place import Place
+from tasks.sweeps.task import RESULT, RUN, Result, Task
 from tasks.sweeps.tracked import NOTE, Tracked
-from tasks.sweeps.trial import RESULT, RUN, Result, Task
 from tasks.sweeps.trials import POLL
 
 if TYPE_CHECKING:

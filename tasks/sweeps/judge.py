@@ -10,7 +10,7 @@ import numpy as np
 
 PRESENT = "present"  # the settings that the model has now
 CONFIDENCE = 0.95
-RESAMPLES = 2000
+RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def verdict(finalists: Sequence[Finalist], trials: int, greater: bool, seed: int
     sign = 1.0 if greater else -1.0
     winner = max(finalists, key=lambda entry: (sign * _mean(entry.held_back), entry.name == PRESENT))
     present = next(entry for entry in finalists if entry.name == PRESENT)
-    lead = None if winner is present else _lead(winner.held_back, present.held_back, sign, seed)
+    challengers = len(finalists) - 1
+    lead = None if winner is present else _lead(winner.held_back, present.held_back, sign, challengers, seed)
     return Verdict(
         winner.name,
         lead is not None and lead.interval is not None and lead.interval[0] > 0,
@@ -66,13 +67,16 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
 
 
-def _lead(ours: Sequence[float], theirs: Sequence[float], sign: float, seed: int) -> Lead:
-    """The mean difference row by row, with its bootstrap interval."""
+def _lead(ours: Sequence[float], theirs: Sequence[float], sign: float, challengers: int, seed: int) -> Lead:
+    """The mean difference row by row, with its bootstrap interval, wider the more `challengers` the best one is of
+    (Bonferroni).
+    """
     if len(ours) != len(theirs) or len(ours) < 2:
         return Lead(sign * (_mean(ours) - _mean(theirs)), None)
     differences = sign * (np.array(ours) - np.array(theirs))
     picks = np.random.default_rng(seed).integers(0, len(differences), (RESAMPLES, len(differences)))
-    ends = np.quantile(differences[picks].mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    tail = (1 - CONFIDENCE) / challengers / 2
+    ends = np.quantile(differences[picks].mean(axis=1), [tail, 1 - tail])
     return Lead(float(differences.mean()), (float(ends[0]), float(ends[1])))
 
 

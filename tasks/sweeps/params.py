@@ -9,16 +9,32 @@ from tasks.section import Section
 Number = int | float
 
 
-class Range(Section):
-    """Values between two ends: whole numbers if both ends are."""
+class Tried(Section):
+    """The values of a setting that are tried: between `low` and `high` (whole numbers if both are), or `choices`, or a
+    multiple of another setting, `{times: 2, of: tuner.r}`.
+    """
 
-    low: Number
-    high: Number
+    low: Number | None = None
+    high: Number | None = None
     log: bool = Field(default=False, description="draw the logarithm evenly")
     step: Number | None = Field(default=None, description="distance of the values tried; a grid needs it")
+    choices: list[bool | int | float | str] | None = Field(default=None, min_length=2, max_length=100)
+    times: float | None = Field(default=None, gt=0, le=1000, description="multiple of another setting")
+    of: str | None = Field(default=None, description="that setting, which the space tries as well")
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> "Range":
+    def _is_of_one_form(self) -> "Tried":
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        given = {name for name, value in values.items() if value is not None and value is not False}
+        forms = ({"low", "high"}, {"choices"}, {"times", "of"})
+        if given - {"log", "step"} not in forms or (given & {"log", "step"} and self.low is None):
+            raise ValueError("write low and high (with log or step), or choices, or times and of")
+        return self
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Tried":
+        if self.low is None or self.high is None:
+            return self
         if self.low >= self.high:
             raise ValueError(f"low is {self.low:g}, and high is {self.high:g}: low must be below high")
         if self.log and self.low <= 0:
@@ -27,30 +43,31 @@ class Range(Section):
             raise ValueError("log and step exclude each other: leave one of them out")
         if self.step is not None and not 0 < self.step <= self.high - self.low:
             raise ValueError(f"step is {self.step:g}; it should be above 0 and at most high - low")
-        whole = [isinstance(value, int) for value in (self.low, self.high) if value is not None]
-        if all(whole) and isinstance(self.step, float):
+        if self.is_whole and isinstance(self.step, float):
             raise ValueError(f"step is {self.step:g}, and low and high are whole numbers: write a whole step")
         return self
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether whole numbers are drawn."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
-class Choices(Section):
-    """Values from a list."""
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is no multiple of another setting."""
+        return self.times is None
 
-    choices: Annotated[list[bool | int | float | str], Field(min_length=2, max_length=100)]
-
-
-class Times(Section):
-    """A multiple of another setting: `{times: 2, of: tuner.r}`."""
-
-    times: Annotated[float, Field(gt=0, le=1000)]
-    of: str = Field(description="a setting of the space")
+    @property
+    def needs_step(self) -> bool:
+        """Whether a grid has no points of it."""
+        return self.low is not None and self.step is None
 
 
 class Sweep(Section):
     """A row of `sweeps`, named as its model: trials train for a short while, the best ones (finalists) in full."""
 
     space: Annotated[
-        dict[str, Range | Choices | Times],
+        dict[str, Tried],
         Field(min_length=1, description="setting of the section `train`, as in tuner.r: the values to try"),
     ]
     sampler: Literal["tpe", "grid", "random"] = Field(

@@ -13,8 +13,8 @@ from tasks.sweeps.budget import Pace
 from tasks.sweeps.judge import verdict
 from tasks.sweeps.outcome import FILE, Outcome, finalist_row, trial_row, verdict_row
 from tasks.sweeps.place import Place
+from tasks.sweeps.task import Result, Task
 from tasks.sweeps.tracked import Tracked
-from tasks.sweeps.trial import Result, Task
 from tasks.sweeps.trials import Trials
 
 if TYPE_CHECKING:

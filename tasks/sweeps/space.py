@@ -9,7 +9,7 @@ from tasks import objectives
 from tasks.errors import ParamsError
 from tasks.section import parse, suggestion
 from tasks.stages.train.params import Train
-from tasks.sweeps.params import Choices, Range, Sweep, Times
+from tasks.sweeps.params import Sweep, Tried
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -31,16 +31,16 @@ def problems(name: str, sweep: Sweep, own: Train) -> Iterator[str]:
     """Yield a sentence for each value of the space that the section `train` of the model `name` does not take."""
     for key, entry in sweep.space.items():
         where = f"sweeps.{name}.space.{key}"
-        if isinstance(entry, Times) and not isinstance(sweep.space.get(entry.of), Range | Choices):
-            others = [other for other, tried in sweep.space.items() if not isinstance(tried, Times)]
+        others = [other for other, tried in sweep.space.items() if tried.is_drawn]
+        if entry.of is not None and entry.of not in others:
             yield f"{where}.of is '{entry.of}', which the space does not try{suggestion(entry.of, others)}"
         elif (reason := _refusal(key, sweep)) is not None:
             yield f"{where} cannot be tried: {reason}."
-        elif sweep.sampler == "grid" and isinstance(entry, Range) and entry.step is None:
+        elif sweep.sampler == "grid" and entry.needs_step:
             yield f"{where} has no step, which a grid needs; add it, or give choices."
-        elif not isinstance(entry, Times):
+        elif entry.is_drawn:
             yield from _impossible(where, key, entry, own)
-    if sweep.sampler == "grid" and not any(isinstance(e, Range) and e.step is None for e in sweep.space.values()):
+    if sweep.sampler == "grid" and not any(entry.needs_step for entry in sweep.space.values()):
         points = len(grid(sweep))
         if points > sweep.trials:
             yield (
@@ -57,10 +57,9 @@ def _refusal(key: str, sweep: Sweep) -> str | None:
     return REFUSED.get(key) if key != "num_train_epochs" or sweep.is_short else None
 
 
-def _impossible(where: str, key: str, entry: Range | Choices, own: Train) -> Iterator[str]:
+def _impossible(where: str, key: str, entry: Tried, own: Train) -> Iterator[str]:
     """Yield a sentence for the first end or choice that the section refuses."""
-    values: list[Value] = entry.choices if isinstance(entry, Choices) else [entry.low, entry.high]
-    for value in values:
+    for value in entry.choices or [end for end in (entry.low, entry.high) if end is not None]:
         try:
             applied(own, {key: value})
         except ParamsError as error:
@@ -95,7 +94,7 @@ def completed(sweep: Sweep, drawn: Settings) -> dict[str, Value]:
     """The `drawn` settings, in as many digits as people write, and those that are multiples of them."""
     settings = {key: rounded(value) for key, value in drawn.items()}
     for key, entry in sweep.space.items():
-        if isinstance(entry, Times):
+        if entry.times is not None and entry.of is not None:
             product = entry.times * float(settings[entry.of])
             settings[key] = int(product) if product.is_integer() else product
     return settings
@@ -108,28 +107,28 @@ def rounded(value: Value) -> Value:
 
 def distributions(sweep: Sweep) -> "dict[str, BaseDistribution]":
     """What Optuna draws from, for each setting that is not a multiple of another."""
-    return {key: _distribution(entry) for key, entry in sweep.space.items() if not isinstance(entry, Times)}
+    return {key: _distribution(entry) for key, entry in sweep.space.items() if entry.is_drawn}
 
 
-def _distribution(entry: Range | Choices) -> "BaseDistribution":
+def _distribution(entry: Tried) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(entry, Choices):
-        return CategoricalDistribution(entry.choices)
-    if isinstance(entry.low, int) and isinstance(entry.high, int):
-        return IntDistribution(entry.low, entry.high, log=entry.log, step=int(entry.step or 1))
+    if entry.low is None or entry.high is None:
+        return CategoricalDistribution(entry.choices or [])
+    if entry.is_whole:
+        return IntDistribution(int(entry.low), int(entry.high), log=entry.log, step=int(entry.step or 1))
     return FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
 
 
 def grid(sweep: Sweep) -> list[dict[str, Value]]:
     """Every combination, the last setting changing fastest."""
-    axes = {key: _points(entry) for key, entry in sweep.space.items() if not isinstance(entry, Times)}
+    axes = {key: _points(entry) for key, entry in sweep.space.items() if entry.is_drawn}
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 
-def _points(entry: Range | Choices) -> list[Value]:
-    if isinstance(entry, Choices):
-        return list(entry.choices)
+def _points(entry: Tried) -> list[Value]:
+    if entry.low is None or entry.high is None:
+        return list(entry.choices or [])
     step = entry.step or 1
     count = int((entry.high - entry.low) / step + 1e-9) + 1
     return [entry.low + number * step for number in range(count)]

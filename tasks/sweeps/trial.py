@@ -5,12 +5,10 @@ It reads `settings.json` of the folder, adds a line to `evaluations.jsonl` at ea
 """
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from tasks import objectives
 from tasks import stage as edge
@@ -18,51 +16,18 @@ from tasks.dataset.encoded import Encoded, Processor
 from tasks.files import read_json, read_jsonl, write_json
 from tasks.section import parse
 from tasks.stages.train.params import Train
-from tasks.sweeps.follower import Follower
 from tasks.sweeps.rows import HELD_BACK
+from tasks.sweeps.task import EVALUATIONS, RESULT, RUN, SETTINGS, Result, Task
 
 if TYPE_CHECKING:
     from tasks.stages.train.checkpoints import LearntWeights
-
-SETTINGS, EVALUATIONS, RESULT, RUN = "settings.json", "evaluations.jsonl", "result.json", "run"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a process is to do: `section` is that of `train`, `seconds` its limit, from when its process started.
-
-    `probe` limits the seconds from its first step, to measure the pace. A training in full keeps checkpoints to resume
-    from, and is judged row by row.
-    """
-
-    section: dict[str, object]
-    parent: str
-    prepared: str
-    seconds: float | None = None
-    probe: float | None = None
-    in_full: bool = False
-
-
-class Result(TypedDict):
-    """What a training came to."""
-
-    startup: float  # seconds until its first step
-    training: float  # seconds of steps
-    evaluating: float  # seconds of all its evaluations
-    epochs: float
-    steps: int
-    tokens_per_second: float
-    memory: int  # bytes: of the GPU if there is one, else of the process
-    trained: int  # parameters
-    cut: bool  # whether its time ran out
-    shown: list[float]  # in full: the measure on each validation row, and on each that was held back
-    held_back: list[float]
 
 
 def run(folder: Path) -> None:
     """Train as `settings.json` of `folder` says."""
     from tasks.stages.train.fit import make_trainer
     from tasks.stages.train.ready import ready
+    from tasks.sweeps.follower import Follower
 
     task = Task(**read_json(folder / SETTINGS))
     params = parse(Train, task.section, "train")
@@ -132,20 +97,6 @@ def peak_memory() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_reserved())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def write_task(task: Task, folder: Path) -> None:
-    """Put `task` into `folder`, for a process that begins there."""
-    write_json(folder / SETTINGS, asdict(task))
-
-
-def evaluations(folder: Path, after: int = 0) -> list[dict[str, float]]:
-    """The evaluations of a training so far, without the first `after`, and without a line that is not whole yet."""
-    try:
-        text = (folder / EVALUATIONS).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.rpartition("\n")[0].split("\n")[after:] if line]
 
 
 def main() -> None:

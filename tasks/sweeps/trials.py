@@ -9,8 +9,8 @@ from tasks.errors import AnnealError
 from tasks.sweeps import children, space, study, words
 from tasks.sweeps.children import Child
 from tasks.sweeps.place import Place
+from tasks.sweeps.task import RUN, Result, Task
 from tasks.sweeps.tracked import NOTE, Tracked
-from tasks.sweeps.trial import RUN, Result, Task
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

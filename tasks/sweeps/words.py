@@ -58,7 +58,7 @@ def sentence(outcome: Outcome) -> str:
     if (lead := judged["lead"]) is None:
         return f"Trained in full with its present settings, {outcome['model']} {has}, and no finalist is better."
     span = lead["interval"]
-    between = f" (95 % interval {span[0]:+.4f} to {span[1]:+.4f})" if span else ""
+    between = f" (95 % interval for the best of them {span[0]:+.4f} to {span[1]:+.4f})" if span else ""
     word = "better" if lead["value"] > 0 else "worse"
     told = (
         "which is more than chance"
