@@ -8,8 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport PYTHONHOME
 # Commands that need a model take the shipped one; monitor, retrain and decisions take all when MODEL is not given.
-pipeline evaluate lr-find sweep promote rollback: MODEL ?= triage
-.PHONY: help setup pipeline evaluate sweep win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lr-find gpu methods reference lock
+pipeline evaluate plan lr-find sweep promote rollback: MODEL ?= triage
+.PHONY: help setup pipeline evaluate plan sweep win-rate judge sheet sheet-in confidence constitutional snapshot test check lint up down ui key monitor retrain decisions promote rollback drift-demo lr-find gpu methods reference lock
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -47,6 +47,9 @@ confidence: setup ## write rows that say how sure answers may be: how often samp
 
 constitutional: setup ## have a model (ANNEAL_JUDGE_URL) revise sampled answers by principles (SAMPLES=mine PRINCIPLES=data/principles/support.yaml)
 	@$(PY) -m flows.judge constitutional $(or $(SAMPLES),$(error name a row of samples: SAMPLES=mine)) '$(or $(PRINCIPLES),data/principles/support.yaml)'
+
+plan: setup ## what a training will come to, and advice: memory, tokens, steps, time, disk, the largest batch (MODEL=triage)
+	@$(PY) -m flows.plan $(MODEL)
 
 lr-find: setup ## suggest a learning rate by a range test on a model's own rows (MODEL=triage; LOW=1e-6 HIGH=1 STEPS=100)
 	@$(PY) -m flows.lr_find $(MODEL) $(if $(LOW),--low $(LOW)) $(if $(HIGH),--high $(HIGH)) $(if $(STEPS),--steps $(STEPS))

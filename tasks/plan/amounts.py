@@ -48,9 +48,9 @@ def count(params: Train, trainer: "LearntWeights", rows: Rows) -> Amounts:
         rows=len(lengths),
         steps=steps,
         tokens=None if online else sum(tokens[place] for batch in batches for place in batch),
-        cells=sum(_cells(batch, lengths) for batch in batches),
-        largest=tuple(max(batches, key=partial(_cells, lengths=lengths), default=())),
-        held_out_cells=sum(_cells(range(len(part)), part) for part in _parts(held_out, size)),
+        cells=sum(cells(batch, lengths) for batch in batches),
+        largest=tuple(max(batches, key=partial(cells, lengths=lengths), default=())),
+        held_out_cells=sum(cells(range(len(part)), part) for part in _parts(held_out, size)),
         evaluations=evaluations(steps, trainer.args.eval_steps),
     )
 
@@ -114,7 +114,8 @@ def _steps_of(trainer: "LearntWeights") -> int:
     return int(values[-1])
 
 
-def _cells(batch: Sequence[int], lengths: Sequence[int]) -> int:
+def cells(batch: Sequence[int], lengths: Sequence[int]) -> int:
+    """The cells of the batch of the rows at these places."""
     return len(batch) * max((lengths[place] for place in batch), default=0)
 
 

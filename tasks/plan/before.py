@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 from tasks import objectives, tuners
 from tasks.dataset.encoded import Encoded
 from tasks.errors import AnnealError
-from tasks.plan import amounts, disk, memory, past, remedies, words
+from tasks.plan import amounts, disk, fitting, memory, past, words
 from tasks.plan.amounts import Amounts
-from tasks.plan.remedies import Needs
+from tasks.plan.fitting import Measured
 from tasks.stages.train.params import Train
 
 if TYPE_CHECKING:
@@ -41,16 +41,17 @@ def announce(params: Train, trainer: "LearntWeights", rows: Rows, run: Path) -> 
     if not getattr(tuners.of(params.tuner), "learns", True):
         return Plan("", counted, None, None, "", memory.peak())
     _refuse_full_disk(params, counted, run)
-    _load_trackers()
+    load_trackers()
     key, peak_before = past.key(params, counted), memory.peak()
     known = past.last(run.parent, key)
-    rehearsed = None
+    measured = None
     if not objectives.online(params.objective) and trainer.args.world_size == 1:
-        rehearsed = _rehearsed(params, cast("ObjectiveTrainer", trainer), rows, counted)
+        measured = fitting.measure(params, cast("ObjectiveTrainer", trainer), rows, counted)
+        fitting.refuse(params, measured)
     if known and counted.cells:
         seconds, peak, by = known.seconds * counted.cells / known.cells, known.peak, "the last run here"
-    elif rehearsed:
-        seconds, peak, by = rehearsed[0], max(peak_before, rehearsed[1]), "its largest batch"
+    elif measured and measured.cost:
+        seconds, peak, by = _seconds(measured, counted), max(peak_before, measured.peak), "its largest batch"
     else:
         return _said(Plan(key, counted, None, None, "", peak_before), trainer)
     return _said(Plan(key, counted, seconds, peak, by, peak_before), trainer)
@@ -83,46 +84,15 @@ def _refuse_full_disk(params: Train, counted: Amounts, run: Path) -> None:
         )
 
 
-def _load_trackers() -> None:
+def load_trackers() -> None:
     """Load what a training loads when it begins, so that its memory is part of what is measured before."""
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
-def _rehearsed(params: Train, trainer: "ObjectiveTrainer", rows: Rows, counted: Amounts) -> tuple[float, int]:
-    """(the seconds of the run, bytes at its peak), by a rehearsal of its largest batch; AnnealError if it cannot fit.
-
-    A single row comes first: on a CPU, a batch that does not fit would end the process.
-    """
-    from tasks.plan.rehearsal import rehearse
-
-    batch = [rows["train"][place] for place in counted.largest]
-    before = memory.taken()
-    alone = rehearse(trainer, batch[:1])
-    needs = remedies.of_rows(params, counted, before, {1: alone.peak})
-    limit = memory.free() + memory.taken()
-    if needs.of(len(batch)) > limit:  # by a single row too much is expected of many, which share what is read once
-        few = max(1, min(len(batch) - 1, needs.largest(limit)))
-        several = {1: alone.peak, few: rehearse(trainer, batch[:few]).peak} if few > 1 else {1: alone.peak}
-        needs = remedies.of_rows(params, counted, before, several)
-        _refuse(params, needs, len(batch), limit)
-    cost = rehearse(trainer, batch)
-    peak = cost.peak + needs.state + needs.gradients
-    if peak > limit:
-        _refuse(params, remedies.of_rows(params, counted, before, {len(batch): cost.peak}), len(batch), limit)
-    return _seconds(cost.seconds, [len(row["input_ids"]) for row in batch], counted), peak
-
-
-def _refuse(params: Train, needs: Needs, rows: int, limit: int) -> None:
-    if needs.of(rows) > limit:
-        raise AnnealError(
-            f"the training does not fit in memory: {words.size(needs.of(rows))} are needed and {words.size(limit)} "
-            f"are free; {remedies.advice(params, needs, limit)}."
-        )
-
-
-def _seconds(of_batch: float, lengths: Sequence[int], counted: Amounts) -> float:
-    """The seconds of a run whose largest batch took `of_batch`: time grows with the cells that are computed."""
-    a_cell = of_batch / (len(lengths) * max(lengths))
+def _seconds(measured: Measured, counted: Amounts) -> float:
+    """The seconds of a run, by its largest batch: time grows with the cells that are computed."""
+    assert measured.cost is not None
+    a_cell = measured.cost.seconds / measured.cells
     evaluated = FORWARD_SHARE * counted.held_out_cells * counted.evaluations
     steps = counted.steps * counted.trained * STEP_BYTES / STEP_SPEED
     return a_cell * (counted.cells + evaluated) + steps

@@ -25,6 +25,7 @@ STATE = {
 }
 FULL_PRECISION = 4  # bytes of a weight that learns
 KEPT_AT_ONCE = 3  # checkpoints: the best and the last, and a new one before an older is removed
+START = 1  # copy of the weights that learn, to go back to before there is a checkpoint
 COPIES = 2  # of what was learnt: the output, and DVC's cache
 SPARE = GIB // 4  # for logs, reports and other programs
 
@@ -45,7 +46,7 @@ def needed(params: Train, trained: int, evaluations: int) -> int:
     """The most that a run takes at once."""
     keeps_all = hasattr(params.objective, "limits")  # see tasks/stages/train/fit.py
     kept = evaluations if keeps_all else min(evaluations, KEPT_AT_ONCE)
-    return kept * checkpoint(params, trained) + COPIES * FULL_PRECISION * trained
+    return kept * checkpoint(params, trained) + (START + COPIES) * FULL_PRECISION * trained
 
 
 def free(place: Path) -> int:

@@ -33,7 +33,8 @@ def rehearse(trainer: "ObjectiveTrainer", rows: Sequence[Encoded]) -> Cost:
         items = trainer._get_num_items_in_batch([batch], trainer.args.device)
         with trainer.accelerator.autocast():
             loss = cast(torch.Tensor, trainer.compute_loss(trainer.model, batch, num_items_in_batch=items))
-        loss.backward()
+        if loss.requires_grad:  # if it does not, the guard of gradients says why
+            loss.backward()
         if loss.device.type == "cuda":
             torch.cuda.synchronize()
         return Cost(time.perf_counter() - start, memory.peak())

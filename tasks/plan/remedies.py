@@ -25,6 +25,7 @@ class Needs:
     gradients: int
     a_row: float
     common: float  # activations that do not depend on the number of rows
+    parameters: int  # a number, not bytes
 
     def of(self, rows: int) -> int:
         """What a batch of so many rows needs."""
@@ -48,7 +49,7 @@ def of_rows(params: Train, counted: Amounts, before: int, peaks: Mapping[int, in
         common = max(0.0, peaks[few] - before - a_row * few)
     else:
         a_row, common = max(0.0, float(peaks[few] - before)) / few, 0.0
-    return Needs(before, disk.optimizer_state(params, counted.trained), gradients, a_row, common)
+    return Needs(before, disk.optimizer_state(params, counted.trained), gradients, a_row, common, counted.parameters)
 
 
 def advice(params: Train, needs: Needs, limit: int) -> str:
@@ -87,11 +88,11 @@ def _in_eight_bits(params: Train, needs: Needs) -> int:
 
 
 def _adapted(params: Train, needs: Needs) -> int:
-    return int(needs.of(1) - (1 - LORA_SHARE) * (needs.state + needs.gradients) - needs.fixed / 2)  # fp32 to bf16
+    return int(needs.of(1) - (1 - LORA_SHARE) * (needs.state + needs.gradients) - 2 * needs.parameters)  # fp32 to bf16
 
 
 def _quantised(params: Train, needs: Needs) -> int:
-    return int(needs.of(1) - (1 - QUARTER) * needs.fixed)
+    return int(needs.of(1) - (1 - QUARTER) * 2 * needs.parameters)
 
 
 CHANGES = (

@@ -2,6 +2,9 @@
 
 from tasks.plan.amounts import Amounts
 from tasks.plan.memory import GIB
+from tasks.plan.past import Run
+from tasks.plan.result import Result, Times
+from tasks.stages.train.params import Train
 from tasks.timings import estimated_duration
 
 MIB = 2**20
@@ -35,3 +38,33 @@ def number(count: int) -> str:
 def size(bytes_: int) -> str:
     """`310 MiB`, `1.4 GiB`."""
     return f"{bytes_ / GIB:.1f} GiB" if bytes_ >= GIB else f"{bytes_ / MIB:.0f} MiB"
+
+
+def lines(name: str, params: Train, run: Result, known: Run | None) -> list[str]:
+    """The plan of the model `name`, for people; `known` is its last run here."""
+    counted = run.amounts
+    tokens = "" if counted.tokens is None else f", {counted.tokens:,} tokens"
+    fit = "fits" if run.times else "does not fit"
+    told = [
+        f"{name}: {counted.parameters:,} parameters, {counted.trained:,} of them learn "
+        f"({counted.trained / counted.parameters:.2%})",
+        f"rows: {counted.rows:,} of {run.lengths[0]} to {run.lengths[-1]} tokens (median "
+        f"{run.lengths[len(run.lengths) // 2]}), {run.left_out} left out, {run.held_out} held out",
+        f"steps: {counted.steps:,} of {params.per_device_train_batch_size} x {params.gradient_accumulation_steps} "
+        f"rows{tokens}, {counted.evaluations} evaluations",
+        f"memory: {size(run.peak)} of {size(run.limit)}, which {fit}"
+        + (f"; batches of up to {min(run.largest, counted.rows)} rows do" if run.largest else ""),
+    ]
+    told += [f"to change: {run.advice}"] if run.advice else []
+    told += [_time(run.times)] if run.times else []
+    if known and counted.cells:
+        expected = known.seconds * counted.cells / known.cells
+        told.append(f"by the last run here: {duration(expected)}, {size(known.peak)}")
+    lacking = "" if run.disk <= run.disk_free else ", which is too much: free some, or train fewer weights"
+    told.append(f"disk: at most {size(run.disk)} of {size(run.disk_free)} that are free{lacking}")
+    return told
+
+
+def _time(times: Times) -> str:
+    parts = f"steps {duration(times.training)}, evaluations {duration(times.evaluations)}"
+    return f"time: {duration(times.total)} ({parts}, checkpoints {duration(times.checkpoints)}), by a few steps"
