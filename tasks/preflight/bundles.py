@@ -68,6 +68,12 @@ def _unfit(params: Params, name: str, other: str, kind: OfModels) -> str | None:
                 f"models.{row}.train.objective.kind is {train.objective.kind}, whose head learns, too, and tuner.kind "
                 f"{model.train.tuner.kind} makes one adapter of several but no head; use models that write."
             )
+    writes, theirs = (objectives.of(train.objective).head in objectives.WRITES for train in (model.train, part.train))
+    if writes != theirs:
+        return (
+            f"models.{name}.train.objective.kind is {objective.kind}, and that of {other}, which it is made of, is "
+            f"{part.train.objective.kind}: one writes and one reads; use two that do the same."
+        )
     if kind.only_writers and objectives.online(objective):
         return (
             f"models.{name}.train.objective.kind is {objective.kind}, which is learnt from answers, and tuner.kind "

@@ -6,10 +6,10 @@ h ← h + W_up f(W_down h), where h is what the block returns. He et al. 2022 (a
 beside the MLP: h ← h + s W_up f(W_down x), where x is what the MLP reads. Both begin with W_up = 0: as the parent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import nn
@@ -21,6 +21,16 @@ MLP = ("mlp", "feed_forward", "ffn", "DenseReluDense")
 PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
 Output: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ...]"  # of a block
 NAME, FILE = "bottleneck", "adapter_model.safetensors"
+
+
+class Adapter(Protocol):
+    """What may be attached to a block: a module with a switch."""
+
+    enabled: bool
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """What is added to the block's output."""
+        ...
 
 
 class Bottleneck(nn.Module):  # type: ignore[misc]
@@ -37,12 +47,14 @@ class Bottleneck(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (…, width) → (…, width)."""
-        low = self.activation(_linear(x, self.down))
-        return self.scaling * _linear(low, self.up)
+        low = self.activation(linear(x, self.down))
+        return self.scaling * linear(low, self.up)
 
 
-def _linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
-    return nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+def linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
+    """`layer` in the dtype of x."""
+    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    return nn.functional.linear(x, layer.weight.to(x.dtype), bias)
 
 
 def put_on(model: nn.Module, placement: str, size: int, activation: str, scaling: float) -> nn.Module:
@@ -52,10 +64,15 @@ def put_on(model: nn.Module, placement: str, size: int, activation: str, scaling
     for block in places(model, placement):
         adapter = Bottleneck(width, size, activation, scaling, next(block.parameters()).device)
         block.add_module(NAME, adapter)
-        block.register_forward_hook(_beside(adapter) if placement == "parallel" else _after(adapter), with_kwargs=True)
         adapters.append(adapter)
-    model.disable_adapter = lambda: _disabled(adapters)
+        hook(block, adapter, placement)
+    model.disable_adapter = lambda: disabled(adapters)
     return model
+
+
+def hook(block: nn.Module, adapter: "Adapter", placement: str) -> None:
+    """Have the `adapter` add to what the `block` returns."""
+    block.register_forward_hook(_beside(adapter) if placement == "parallel" else _after(adapter), with_kwargs=True)
 
 
 def missing(model: nn.Module, placement: str) -> str | None:
@@ -117,7 +134,7 @@ def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if f".{NAME}." in name}
 
 
-def _after(adapter: Bottleneck) -> Callable[..., Output]:
+def _after(adapter: Adapter) -> Callable[..., Output]:
     """A hook that passes what the block returns through the adapter; attention returns more than one value."""
 
     def hook(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor], output: Output) -> Output:
@@ -130,7 +147,7 @@ def _after(adapter: Bottleneck) -> Callable[..., Output]:
     return hook
 
 
-def _beside(adapter: Bottleneck) -> Callable[..., Output]:
+def _beside(adapter: Adapter) -> Callable[..., Output]:
     """A hook that adds the adapter's output for the block's input to the block's output."""
 
     def hook(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor], output: Output) -> Output:
@@ -145,7 +162,8 @@ def _beside(adapter: Bottleneck) -> Callable[..., Output]:
 
 
 @contextmanager
-def _disabled(adapters: list[Bottleneck]) -> Iterator[None]:
+def disabled(adapters: Sequence[Adapter]) -> Iterator[None]:
+    """Within it, the `adapters` add nothing."""
     for adapter in adapters:
         adapter.enabled = False
     try:

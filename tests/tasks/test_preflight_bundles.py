@@ -108,6 +108,20 @@ def test_two_adapters_of_one_parent_fit_and_are_trained_first() -> None:
             "use combined or fusion, or the dataset without it.",
         ),
         (
+            (trained(kind="bottleneck"), trained(kind="bottleneck", placement="parallel")),
+            {"kind": "fusion"},
+            {},
+            "models.mine.train.tuner.kind is fusion, and the adapters stand in different places (first: houlsby, "
+            "second: parallel); train them with one placement.",
+        ),
+        (
+            (trained(kind="bottleneck"), {"objective": {"kind": "classify"}, "tuner": {"kind": "bottleneck"}}),
+            {"kind": "fusion"},
+            {},
+            "models.mine.train.objective.kind is sft, and that of second, which it is made of, is classify: one writes "
+            "and one reads; use two that do the same.",
+        ),
+        (
             (trained(), trained()),
             COMBINED,
             {"bundles__both__model": "first"},

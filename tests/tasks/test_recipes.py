@@ -16,6 +16,7 @@ from tasks.section import parse
 from tasks.stage import parse_yaml
 from tasks.stages.base import Base
 from tasks.stages.base import base as make_base
+from tasks.stages.bundle import bundle
 from tasks.stages.cascade import cascade
 from tasks.stages.ingest.__main__ import ingest
 from tasks.stages.prepare.__main__ import prepare
@@ -64,7 +65,7 @@ def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
     source, datasets = folder / "rows.jsonl", list(value["datasets"].values())
     if datasets[0]["prepare"]["shape"] == "image":
         source = pictures.write_folders(folder / "photos", 96)
-    elif len(datasets) > 1 or isinstance(datasets[0]["prepare"].get("answer"), list):
+    elif (len(datasets) > 1 and "bundles" not in value) or isinstance(datasets[0]["prepare"].get("answer"), list):
         write_jsonl(source, [{**raw_rows.table(thing), **answered(thing)} for thing in tiny.things(0, 96)])
     else:
         write_jsonl(source, raw_rows.rows(datasets[0]["prepare"]["shape"], 96))
@@ -83,14 +84,16 @@ def test_a_recipe_loads_as_it_stands(recipe: Path, tmp_path: Path) -> None:
     params = load(text=complete(file).text)
     check_rows(params)
     tellers = [row.model for row in params.cascades.values()]
-    assert list(params.models) == [*tellers, "mine"] and recipe.read_text(encoding="utf-8").startswith("# ")
+    assert list(params.models) == [*tellers, *params.bundled_for("mine"), "mine"] and recipe.read_text(
+        encoding="utf-8"
+    ).startswith("# ")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_trains(recipe: Path, tmp_path: Path, bases: dict[str, Path]) -> None:
     params = small(recipe, tmp_path, bases)
-    for model in params.models:  # a classifier comes before the model that writes behind it
+    for model in params.models:  # what a model needs comes before it
         made = trained(params, model, tmp_path)
     assert math.isfinite(read_json(made / "report" / "metrics.json")["eval_loss"])
     rows = read_jsonl(data(params, params.models[model].dataset, tmp_path) / "test.jsonl")[:2]
@@ -100,10 +103,19 @@ def test_a_recipe_trains(recipe: Path, tmp_path: Path, bases: dict[str, Path]) -
 def trained(params: Params, name: str, folder: Path) -> Path:
     """The folder of a model of `params`: its `parent`, what was `trained` on it, and the `report`."""
     model, place = params.models[name], folder / name
-    make_base(parse(Base, params.bases[model.parent].model_dump(), ""), place / "parent")
+    parent = made_base(params, model.parent, folder)
+    place.mkdir()
+    (place / "parent").symlink_to(parent)
     prepared = data(params, model.dataset, folder)
-    train(model.train, place / "parent", prepared, place / "checkpoints" / name, place / "trained", place / "report")
+    train(model.train, parent, prepared, place / "checkpoints" / name, place / "trained", place / "report")
     return place
+
+
+def made_base(params: Params, name: str, folder: Path) -> Path:
+    """The one folder of a base: adapters fit the parent that they were trained on."""
+    if not (folder / name).exists():
+        make_base(parse(Base, params.bases[name].model_dump(), ""), folder / name)
+    return folder / name
 
 
 def data(params: Params, name: str, folder: Path) -> Path:
@@ -122,8 +134,13 @@ def data(params: Params, name: str, folder: Path) -> Path:
         return place
     if name in params.references:
         of = params.references[name]
-        make_base(parse(Base, params.bases[of.model].model_dump(), ""), folder / of.model)
-        reference(of, data(params, of.dataset, folder), folder / of.model, place, folder / "reference.json")
+        weights = made_base(params, of.model, folder)
+        reference(of, data(params, of.dataset, folder), weights, place, folder / "reference.json")
+        return place
+    if name in params.bundles:
+        row = params.bundles[name]
+        part = folder / row.model / "trained"
+        bundle(row, data(params, row.dataset, folder), part, place, folder / f"{name}.json")
         return place
     if name in params.rubrics:
         scored = params.rubrics[name]
