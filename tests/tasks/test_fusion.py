@@ -163,7 +163,7 @@ def test_adapters_of_other_blocks_stop_in_a_sentence(base, toys, parts, tmp_path
         fused(base, data)
 
 
-def test_it_resumes_to_the_same_bytes_and_is_packaged(base, parts, tmp_path, monkeypatch):
+def test_it_resumes_to_the_same_bytes_and_is_packaged(base, parts, tmp_path, monkeypatch, capfd):
     from tasks.stages.train.history import History
 
     def interrupt(self: object, args: object, state: Any, control: object, **_: object) -> None:
@@ -177,6 +177,7 @@ def test_it_resumes_to_the_same_bytes_and_is_packaged(base, parts, tmp_path, mon
         patch.setattr(History, "on_step_begin", interrupt, raising=False)
         tiny.train_in(tmp_path / "again", base, data, **train)
     again = tiny.train_in(tmp_path / "again", base, data, **train)
+    assert "continuing from checkpoint-4" in capfd.readouterr().out
     assert sha256(again.adapter) == sha256(whole.adapter)
     assert learns(whole.report, "")
     package(base, whole.adapter, data, tmp_path)
