@@ -107,3 +107,62 @@ def test_what_never_gets_better_ends_in_a_sentence(base, few, tmp_path):
     ):
         run(tmp_path, base, few, **CHANGES)
     assert not (tmp_path / "trained").exists()
+
+
+def test_a_rate_that_is_too_high_is_halved_from_the_best_weights(base, few, tmp_path):
+    """The loss is what a diverged run has, until the rate is lower."""
+    with planted(lambda loss, step: loss * 0 + 30 if 8 <= step < 30 else loss):
+        made = run(tmp_path, base, few, **{**CHANGES, "guards": {"spike": None}})
+    lines = read_jsonl(made.report / "guards.jsonl")
+    assert [(line["guard"], line["action"]) for line in lines if line["guard"] == "rate"] == [("rate", "back")]
+
+
+def test_a_tuner_that_no_gradient_reaches_stops_the_training(base, few, tmp_path):
+    import torch
+
+    with (
+        planted(lambda loss, step: loss.detach()),
+        pytest.raises(AnnealError, match="loss does not depend on any weight"),
+    ):
+        run(tmp_path / "detached", base, few, **CHANGES)
+    with (
+        planted(lambda loss, step: loss * 0),
+        pytest.raises(AnnealError, match="no gradient reached any of the 28 tuned"),
+    ):
+        run(tmp_path / "nothing", base, few, **CHANGES)
+    assert torch.is_grad_enabled()
+
+
+def test_a_run_that_learns_by_heart_says_so(base, few, tmp_path):
+    """Each training row gets a reply of its own, which nothing in its prompt foretells."""
+    import random
+    import shutil
+
+    from tasks.files import write_jsonl
+
+    by_heart, words = shutil.copytree(few, tmp_path / "rows"), "north east south west up down left right".split()
+    draws = random.Random(7)
+    for name in ("train", "validation"):
+        rows = read_jsonl(few / f"{name}.jsonl")
+        told = [" ".join(draws.choice(words) for _ in range(3)) for _ in rows]
+        answers = [row["answer"].rpartition(': "')[0] + f': "{reply}"}}' for row, reply in zip(rows, told, strict=True)]
+        write_jsonl(
+            by_heart / f"{name}.jsonl", [{**row, "answer": text} for row, text in zip(rows, answers, strict=True)]
+        )
+    changes = {
+        "num_train_epochs": 100,
+        "load_best_model_at_end": False,
+        "eval_steps": 0.1,
+        "guards": {"forgotten": 1.01},
+    }
+    made = run(tmp_path, base, by_heart, **changes)
+    guards = {line["guard"]: line["words"] for line in read_jsonl(made.report / "guards.jsonl")}
+    assert {"overfitting", "memorising", "forgetting"} <= guards.keys()
+    metrics = read_json(made.report / "metrics.json")
+    assert metrics["memorised"] > 0.9 and metrics["memorised_validation"] == 0
+    assert metrics["general_perplexity"] > 1.01 * metrics["general_perplexity_before"]
+
+
+def test_a_run_that_learns_its_task_is_not_called_memorised(trained):
+    assert not [line for line in read_jsonl(trained.report / "guards.jsonl") if line["guard"] != "forgetting"]
+    assert read_json(trained.report / "metrics.json")["memorised_validation"] > 0.9

@@ -137,3 +137,41 @@ def test_a_run_that_is_gone_on_with_is_one_run_in_mlflow(store, base, few, tmp_p
     broken(tmp_path, base, few, 3, num_train_epochs=2)
     run(tmp_path, base, few, num_train_epochs=2)
     assert [found.info.status for found in store.search_runs([tracking.experiment_id(store)])] == ["FINISHED"]
+
+
+def test_a_checkpoint_whose_weights_were_cut_off_or_damaged_is_passed_over(unbroken, base, few, tmp_path, capsys):
+    """A disk that filled up, or a power cut: the state was written, and not all of the weights."""
+    last = broken(tmp_path, base, few, 5, **CHANGES)
+    weights = shutil.copytree(last, last.with_name("checkpoint-6")) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    moments = shutil.copytree(last, last.with_name("checkpoint-7")) / "optimizer.pt"
+    content = bytearray(moments.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    moments.write_bytes(content)
+    (shutil.copytree(last, last.with_name("checkpoint-8")) / "optimizer.pt").unlink()
+    capsys.readouterr()
+    assert sha256(run(tmp_path, base, few, **CHANGES).adapter) == sha256(unbroken.adapter)
+    assert f"continuing from {last.name}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["on_step_begin", "on_prediction_step"])
+def test_sigterm_saves_and_leaves_and_the_run_continues_exactly(unbroken, base, few, tmp_path, monkeypatch, place):
+    """In the third step, which no checkpoint would follow, and in the evaluation after the fourth one."""
+    from tasks.stages.train.guards.stopping import Interrupted
+    from tasks.stages.train.history import History
+
+    def ask(self: object, args: object, state: object, control: object, **_: object) -> None:
+        if state.global_step == (2 if place == "on_step_begin" else 4):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    changes = {**CHANGES, "eval_steps": 0.5}
+    saved = 3 if place == "on_step_begin" else 4
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match=rf"checkpoint-{saved} is saved") as left:
+        patch.setattr(History, place, ask)
+        run(tmp_path / "left", base, few, **changes)
+    assert left.value.exit_status == 143 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    made = run(tmp_path / "left", base, few, **changes)
+    whole = run(tmp_path / "whole", base, few, **changes)
+    assert sha256(made.adapter) == sha256(whole.adapter)
+    assert (made.report / "loss.csv").read_bytes() == (whole.report / "loss.csv").read_bytes()
+    assert read_json(made.report / "metrics.json") == read_json(whole.report / "metrics.json")

@@ -55,6 +55,7 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
     from tasks.stages.train import embedding
     from tasks.stages.train.fit import make_trainer
+    from tasks.stages.train.guards.ends import look_after, look_before
     from tasks.stages.train.xray import write_lengths, write_xray
 
     processor, kept, counts = ready(params, parent, prepared)
@@ -68,10 +69,12 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
     plan = before.announce(params, trainer, kept, run)
     trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
+    look_before(params, trainer, processor, run)
     _learn(params, trainer, history, run)
     embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()
     timing |= before.finished(plan, run, trainer.state.global_step - history.step_at_start, timing["seconds"])
+    looked = look_after(params, trainer, processor, kept, history, run)
     with whole_directory(out) as folder:
         tuners.save(params.tuner, objective.body(trainer.model), parent, folder)
         objective.save_head(trainer.model, folder)
@@ -79,7 +82,9 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
             vocabulary.save(parent, new_tokens, folder)
     trainable = sum(weight.numel() for weight in trainer.learnt().values())
     write_json(report / "timing.json", timing)
-    write_json(report / "metrics.json", {**summary, "trainable_parameters": trainable, **counts, **history.stopped()})
+    write_json(
+        report / "metrics.json", {**summary, "trainable_parameters": trainable, **counts, **looked, **history.stopped()}
+    )
     history.write_csv(report / "loss.csv")
     trainer.audit.write(report)
     history.finish(sha256(min(out.glob("*.safetensors"))), {**summary, **timing})

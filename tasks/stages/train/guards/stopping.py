@@ -55,16 +55,19 @@ class Leaves(JudgedSteps):
         return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.args.device), "sum"))
 
     def _maybe_log_save_evaluate(self, *args: object, **kwargs: object) -> None:
+        before = torch.get_rng_state()  # making batches draws a number
         try:
             super()._maybe_log_save_evaluate(*args, **kwargs)
         except EvaluationLeft:
             assert self.stopping is not None
+            torch.set_rng_state(before)
             self.stopping.save_and_leave()
 
     def _run_epoch(self, **kwargs: object) -> None:
         """An epoch; before it, what the run that left still had to do."""
         if self.evaluation_is_due:
             self.evaluation_is_due = False
+            self._load_rng_state(kwargs["resume_from_checkpoint"])
             self.control.should_log, self.control.should_evaluate, self.control.should_save = False, True, True
             given = {name: kwargs[name] for name in ("model", "trial", "epoch", "ignore_keys_for_eval", "start_time")}
             self._maybe_log_save_evaluate(self._tr_loss, None, **given)
@@ -82,6 +85,8 @@ class Stopping(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: Leaves) -> None:
         self.trainer = trainer
         self.asked = self.leaves = False
+        self.timer = threading.Timer(LIMIT, self._leave_at_once)
+        self.timer.daemon = True
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -93,14 +98,13 @@ class Stopping(TrainerCallback):  # type: ignore[misc]
         try:
             yield
         finally:
+            self.timer.cancel()
             signal.signal(signal.SIGTERM, before)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.asked = True
-        timer = threading.Timer(LIMIT, self._leave_at_once)
-        timer.daemon = True
-        timer.start()
+        self.timer.start()
 
     def _leave_at_once(self) -> None:
         print(f"error: {self._words()}", file=sys.stderr, flush=True)
