@@ -25,7 +25,7 @@ def look_before(params: Train, trainer: "LearntWeights", processor: Processor, r
     if not _forgets(params) or (run / FILE).exists() or trainer.is_fsdp_enabled:
         return
     with _reading(params, trainer) as model:
-        before = forgetting.perplexity(model, processor)  # type: ignore[arg-type]  # that of a model that writes
+        before = forgetting.perplexity(model, processor)
     write_json(run / FILE, {"perplexity": before})
 
 
@@ -45,7 +45,7 @@ def look_after(
     }
     if _forgets(params) and (run / FILE).exists():
         with _reading(params, trainer) as model:
-            after = forgetting.perplexity(model, processor)  # type: ignore[arg-type]
+            after = forgetting.perplexity(model, processor)
         before = read_json(run / FILE)["perplexity"]
         said["forgetting"] = forgetting.problem(guards, before, after)
         figures |= {"general_perplexity_before": before, "general_perplexity": after}
