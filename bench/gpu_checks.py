@@ -35,21 +35,25 @@ KILLED_AT = 13
 READS = ("classify", "tag", "extract", "regress", "classify_images")
 
 
-def trained() -> list[Check]:
-    """Each tuner in each precision."""
+def tuners() -> list[str]:
+    """Each but those of what other models learnt."""
     from tasks import kinds
 
+    known = kinds.names("tasks.tuners")
+    return [name for name in known if not hasattr(kinds.load("tasks.tuners", name), "of_models")]
+
+
+def trained() -> list[Check]:
+    """Each tuner in each precision."""
     return [
         Check(f"{tuner}, {precision}", partial(_trains, tuner, chosen), precision == "fp16")
-        for tuner in kinds.names("tasks.tuners")
+        for tuner in tuners()
         for precision, chosen in PRECISIONS.items()
     ]
 
 
 def others() -> list[Check]:
     """What tuners have besides, gradients, objectives."""
-    from tasks import kinds
-
     pairs = [
         ("pretrain", "lora"),
         ("dpo", "lora"),
@@ -59,10 +63,7 @@ def others() -> list[Check]:
     return [
         *(Check(f"{objective} with {tuner}", partial(_objective, objective, tuner)) for objective, tuner in pairs),
         *(Check(f"{name}, bf16", partial(_trains, *variant)) for name, variant in VARIANTS.items()),
-        *(
-            Check(f"gradients reach all of {name}, and no more", partial(_gradients, name))
-            for name in kinds.names("tasks.tuners")
-        ),
+        *(Check(f"gradients reach all of {name}, and no more", partial(_gradients, name)) for name in tuners()),
     ]
 
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks import objectives
+from tasks import objectives, tuners
 from tasks.errors import AnnealError, ParamsError
 from tasks.stages.train.params import Train
 
@@ -77,6 +77,8 @@ def refuse(params: Train, rates: Range) -> None:
             f"params.yaml: train.objective.kind is {params.objective.kind}, whose loss says nothing of how well it "
             "learns (its reward does): compare rates by short trainings (make sweep)."
         )
+    if not getattr(tuners.of(params.tuner), "learns", True):
+        raise ParamsError(f"params.yaml: train.tuner.kind is {params.tuner.kind}, which learns nothing at any rate.")
     if not 0 < rates.low < rates.high <= 10:
         raise ParamsError(
             f"rates from {rates.low:g} to {rates.high:g}: give a LOW above 0 and a HIGH above it, at most 10."

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tasks import objectives, tuners
 from tasks.models import vocabulary
 from tasks.params import Params
+from tasks.preflight.cascades import SPLIT_KEYS
 from tasks.section import Section
 from tasks.tuners import OfModels
 
@@ -45,6 +46,12 @@ def _settings(params: Params, models: list[str]) -> dict[str, Section]:
     return {name: params.models[name].train.tuner for name in models}
 
 
+def _split_of(params: Params, name: str) -> tuple[str, ...]:
+    """Return the source of the rows that the model `name` is tested on, and what decides which these are."""
+    dataset = params.datasets[params.main_dataset(name)]
+    return dataset.ingest.source, *(str(getattr(dataset.prepare, key, None)) for key in SPLIT_KEYS)
+
+
 def _unfit(params: Params, name: str, other: str, kind: OfModels) -> str | None:
     """Return why the model `name` cannot be made of what `other` learnt."""
     model, part = params.models[name], params.models[other]
@@ -61,6 +68,11 @@ def _unfit(params: Params, name: str, other: str, kind: OfModels) -> str | None:
         )
     if vocabulary.of(part.train.objective) != vocabulary.of(model.train.objective):
         return f"models.{name} and {other}, whose adapter it is made of, have different new_tokens; remove them."
+    if (ours := _split_of(params, name)) != (theirs := _split_of(params, other)) and ours[0] == theirs[0]:
+        return (
+            f"models.{other}, whose adapter {name} is made of, learns from the same source, split otherwise, so it may "
+            f"have learnt rows that {name} is tested on; write the same {', '.join(SPLIT_KEYS)} for both datasets."
+        )
     objective = model.train.objective
     for row, train in ((name, model.train), (other, part.train)):
         if kind.only_writers and objectives.of(train.objective).head not in objectives.WRITES:

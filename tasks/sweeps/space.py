@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tasks import objectives
+from tasks import objectives, tuners
 from tasks.errors import ParamsError
 from tasks.section import parse, suggestion
 from tasks.stages.train.params import Train
@@ -29,6 +29,8 @@ SAME_LOSS = ("head_learning_rate", "ngrams", "oversample", "kind")  # settings o
 
 def problems(name: str, sweep: Sweep, own: Train) -> Iterator[str]:
     """Yield a sentence for each value of the space that the section `train` of the model `name` does not take."""
+    if not getattr(tuners.of(own.tuner), "learns", True):
+        yield f"sweeps.{name}: models.{name}.train.tuner.kind is {own.tuner.kind}, and a trial trains, which it cannot."
     for key, entry in sweep.space.items():
         where = f"sweeps.{name}.space.{key}"
         others = [other for other, tried in sweep.space.items() if tried.is_drawn]

@@ -71,6 +71,11 @@ def test_an_objective_whose_loss_says_nothing_is_refused() -> None:
         refuse(params, Range())
 
 
+def test_a_tuner_that_learns_nothing_is_refused() -> None:
+    with pytest.raises(ParamsError, match="tuner.kind is combined, which learns nothing at any rate"):
+        refuse(Train(objective={"kind": "sft"}, tuner={"kind": "combined"}), Range())
+
+
 @pytest.mark.slow
 def test_a_test_on_real_rows_finds_where_the_model_learns(store, base, few, tmp_path) -> None:
     """tiny.TRAIN learns its task at 1e-2; far below nothing is learnt, far above the loss explodes."""

@@ -9,6 +9,7 @@ from tasks.preflight import pairs
 from tests.tasks import own_params
 
 COMBINED: dict[str, Any] = {"kind": "combined"}
+TICKETS = own_params.VALUE["datasets"]["tickets"]
 OTHER_BASE = {"bases__other": own_params.VALUE["bases"]["tiny"], "models__second__parent": "other"}
 
 
@@ -51,6 +52,17 @@ def test_two_adapters_of_one_parent_fit_and_are_trained_first() -> None:
             OTHER_BASE,
             "models.mine.parent is tiny, and second, whose adapter it is made of, is trained on other: adapters fit "
             "the weights that they were trained on only; give both one parent.",
+        ),
+        (
+            (trained(), trained()),
+            COMBINED,
+            {
+                "datasets__same": {**TICKETS, "prepare": {**TICKETS["prepare"], "seed": 7}},
+                "models__second__dataset": "same",
+            },
+            "models.second, whose adapter mine is made of, learns from the same source, split otherwise, so it may "
+            "have learnt rows that mine is tested on; write the same seed, validation_share, test_share, user for both "
+            "datasets.",
         ),
         (
             (trained(), trained(kind="ia3")),

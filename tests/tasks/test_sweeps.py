@@ -13,6 +13,7 @@ from tasks.stages.train.params import Train
 from tasks.sweeps import budget, children, page, rows, space, words
 from tasks.sweeps.judge import PRESENT, Finalist, verdict
 from tasks.sweeps.params import Sweep
+from tasks.tuners import combined
 from tests import tiny
 from tests.tasks import swept
 
@@ -42,6 +43,12 @@ def sweep(**settings) -> Sweep:
 def test_a_wrong_table_is_refused_in_a_sentence(settings, sentence):
     with pytest.raises(ParamsError, match=re.escape(sentence)):
         sweep(**settings)
+
+
+def test_a_tuner_that_learns_nothing_cannot_be_tried():
+    own = OWN.model_copy(update={"tuner": combined.Params(kind="combined")})
+    (words,) = space.problems("things", sweep(space={"learning_rate": RATES}), own)
+    assert words.endswith("train.tuner.kind is combined, and a trial trains, which it cannot.")
 
 
 @pytest.mark.parametrize(
