@@ -68,7 +68,7 @@ def _unfit(params: Params, name: str, other: str, kind: OfModels) -> str | None:
         )
     if vocabulary.of(part.train.objective) != vocabulary.of(model.train.objective):
         return f"models.{name} and {other}, whose adapter it is made of, have different new_tokens; remove them."
-    if (ours := _split_of(params, name)) != (theirs := _split_of(params, other)) and ours[0] == theirs[0]:
+    if (split := _split_of(params, name)) != (others := _split_of(params, other)) and split[0] == others[0]:
         return (
             f"models.{other}, whose adapter {name} is made of, learns from the same source, split otherwise, so it may "
             f"have learnt rows that {name} is tested on; write the same {', '.join(SPLIT_KEYS)} for both datasets."
