@@ -4,15 +4,16 @@ which tokens are trained on.
 
 import hashlib
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import objectives, stage, tuners
 from tasks.errors import AnnealError
 from tasks.files import sha256, whole_directory, write_json
-from tasks.locks import hold_lock
 from tasks.models import vocabulary
 from tasks.plan import before
+from tasks.stages.train import processes
 from tasks.stages.train.guards.whole import last_whole_checkpoint
 from tasks.stages.train.params import Train
 from tasks.stages.train.ready import ready
@@ -31,14 +32,18 @@ def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: P
     `checkpoints/` keeps what a killed run needs to continue; it is emptied when the run is done.
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.
     """
+    if (number := processes.wanted(params)) > 1:
+        paths = {"parent": parent, "prepared": prepared, "checkpoints": checkpoints, "out": out, "report": report}
+        return processes.launch(number, params, **paths)
     words = f"another training of {checkpoints.name} is running in this checkout; waiting for it to end"
-    with hold_lock(checkpoints / ".lock", words):
+    with processes.hold(checkpoints / ".lock", words):
         run = checkpoints / _fingerprint(params, parent, prepared)
-        for old in checkpoints.iterdir():
+        for old in checkpoints.iterdir() if processes.is_first() else ():
             if old.is_dir() and old != run:
                 shutil.rmtree(old)  # checkpoints of other data or params can never be resumed
         _train(params, parent, prepared, run, out, report)
-        shutil.rmtree(run)
+        if processes.is_first():
+            shutil.rmtree(run)
 
 
 def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
@@ -59,11 +64,12 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     from tasks.stages.train.xray import write_lengths, write_xray
 
     processor, kept, counts = ready(params, parent, prepared)
-    report.mkdir(parents=True, exist_ok=True)
     objective, new_tokens = objectives.of(params.objective), vocabulary.of(params.objective)
-    note = OWN_ANSWERS if objectives.online(params.objective) else ""
-    write_xray(processor, objective.trained_on, kept["train"], report / "xray.html", note)
-    write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
+    if processes.is_first():
+        report.mkdir(parents=True, exist_ok=True)
+        note = OWN_ANSWERS if objectives.online(params.objective) else ""
+        write_xray(processor, objective.trained_on, kept["train"], report / "xray.html", note)
+        write_lengths(objective.trained_on, kept["train"], report / "lengths.csv")
 
     run.mkdir(parents=True, exist_ok=True)
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
@@ -71,6 +77,8 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
     look_before(params, trainer, processor, run)
     _learn(params, trainer, history, run)
+    if not processes.is_first():
+        return
     embedding.widen(objective.body(trainer.model))
     timing, summary = history.timing(), history.summary()
     timing |= before.finished(plan, run, trainer.state.global_step - history.step_at_start, timing["seconds"])
@@ -100,7 +108,7 @@ def _learn(params: Train, trainer: "LearntWeights", history: "History", run: Pat
         return history.measure(trainer)
     try:
         with trainer.listens().listening():
-            trainer.train(resume_from_checkpoint=last_whole_checkpoint(run))
+            trainer.train(resume_from_checkpoint=processes.first_before_others(partial(last_whole_checkpoint, run)))
     except AnnealError as error:
         if not isinstance(error, Interrupted):
             history.fail()

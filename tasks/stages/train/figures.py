@@ -24,4 +24,8 @@ class Figures:
         prefixes = [prefix for prefix in ("", "eval_") if f"{prefix}loss" in logs]
         names = [name for name in self.values if any(name.startswith("eval_") == bool(prefix) for prefix in prefixes)]
         kept = {name: self.values.pop(name) for name in names}
-        return {name: sum(values) / len(values) for name, values in kept.items() if values}
+        return self.means({name: values for name, values in kept.items() if values})
+
+    def means(self, values: Mapping[str, list[float]]) -> dict[str, float]:
+        """The mean of each figure."""
+        return {name: sum(numbers) / len(numbers) for name, numbers in values.items()}

@@ -12,7 +12,7 @@ from tasks.dataset.encoded import Completion, Encoded, Processor, shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
 from tasks.models import vocabulary
-from tasks.stages.train import dropout, online
+from tasks.stages.train import dropout, online, processes
 from tasks.stages.train.history import History
 from tasks.stages.train.online import Parts
 from tasks.stages.train.params import Train
@@ -80,14 +80,16 @@ def _trainer_on_rows(parts: Parts) -> "LearntWeights":
     from transformers import TrainingArguments
 
     from tasks.models import fast_lora
+    from tasks.stages.train.shared_trainer import SharedTrainer
     from tasks.stages.train.trainer import ObjectiveTrainer
 
     params, processor, rows = parts.params, parts.processor, parts.rows
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
+    kind = SharedTrainer if processes.count() > 1 else ObjectiveTrainer
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
     shares = shares and not params.gradient_checkpointing  # which drops keys and values that are passed in
     prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
-    return ObjectiveTrainer(
+    return kind(
         objective=objective,
         settings=params.objective,
         prefix=prefix,
@@ -150,9 +152,10 @@ def settings_of_arguments(params: Train, run: Path) -> dict[str, object]:
         output_dir=str(run),
         **_settings_of_steps(params),
         num_train_epochs=params.num_train_epochs,
-        per_device_train_batch_size=params.per_device_train_batch_size,
+        **processes.share(params),
         per_device_eval_batch_size=params.per_device_train_batch_size,
-        gradient_accumulation_steps=params.gradient_accumulation_steps,
+        average_tokens_across_devices=False,  # the Trainer of ours counts them, without rows that are filled in
+        ddp_find_unused_parameters=True,  # layers that are frozen now, a pooler that no loss reads
         use_cpu=device() == "cpu",
         remove_unused_columns=False,
         prediction_loss_only=True,

@@ -49,7 +49,8 @@ class History(TrainerCallback):  # type: ignore[misc]
         self.tokens = self.tokens_at_start = int(state.num_input_tokens_seen)
         self.step_at_start = state.global_step
         self.started = time.monotonic()
-        self._open_run()
+        if state.is_world_process_zero:
+            self._open_run()
 
     def measure(self, trainer: Trainer) -> None:
         """Open a run for a model that has nothing to learn, and keep its validation loss as that of step 0."""

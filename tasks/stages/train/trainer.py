@@ -24,9 +24,13 @@ class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
     it would see some rows twice and others never.
     """
 
-    def __init__(self, batch_size: int, dataset: list[Encoded], seed: int) -> None:
+    def __init__(self, batch_size: int, dataset: list[Encoded], seed: int, length: int = 0) -> None:
         super().__init__(batch_size, dataset=dataset)
         self.seed, self.epoch, self.dataset = seed, 0, dataset
+        self.length = max(length, len(dataset))
+
+    def __len__(self) -> int:
+        return self.length
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch; its number is set in the rows, for augmentation by epoch."""
@@ -44,6 +48,7 @@ class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
         for batch in batches:
             yield from rows[batch * self.batch_size : (batch + 1) * self.batch_size]
         yield from rows[whole * self.batch_size :]
+        yield from range(len(rows), self.length)  # what is filled in where several processes share the steps
 
 
 class ObjectiveTrainer(LearntWeights):
@@ -116,9 +121,7 @@ class ObjectiveTrainer(LearntWeights):
         """
         if not any("weights" in batch or "examples" in batch for batch in batch_samples):
             return super()._get_num_items_in_batch(batch_samples, device)
-        total = torch.stack([_items(batch) for batch in batch_samples]).sum().to(device)
-        is_shared = self.args.average_tokens_across_devices and self.args.world_size > 1
-        return self.accelerator.gather(total).sum() if is_shared else total
+        return torch.stack([_items(batch) for batch in batch_samples]).sum().to(device)
 
 
 def _items(batch: Batch) -> torch.Tensor:
