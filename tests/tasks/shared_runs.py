@@ -15,7 +15,7 @@ TOGETHER = {"num_train_epochs": 2, "eval_steps": 0.34, "early_stopping_patience"
 ACCUMULATED = {**TOGETHER, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
 CASES = {
     "sft-lora": ("sft", "lora", ACCUMULATED),
-    "classify-full": ("classify", "full", {**TOGETHER, "per_device_train_batch_size": 8}),
+    "classify-full": ("classify", "full", {**TOGETHER, "per_device_train_batch_size": 8, "dropout": 0.0}),
     "dpo-lora": ("dpo", "lora", ACCUMULATED),
     "pretrain-full": ("pretrain", "full", {**ACCUMULATED, "gradient_accumulation_steps": 2}),
 }
