@@ -50,8 +50,10 @@ def wanted(params: Train) -> int:
         import torch
 
         devices = torch.cuda.device_count()
-        fitting = [number for number in range(2, devices + 1) if not _problem(params, number)]
-        return max(fitting, default=1)
+        number = max((number for number in range(2, devices + 1) if not _problem(params, number)), default=1)
+        if number == 1 < devices:  # else transformers would divide each batch among them by DataParallel
+            os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+        return number
     if not asked.isdecimal() or not int(asked):
         raise ParamsError(f"{COUNT} is `{asked}`: give the number of processes, or leave it out for one a GPU.")
     if problem := _problem(params, int(asked)):
