@@ -5,8 +5,9 @@ token take, how many tokens a second they write, and in how much memory.
 data/seed/three_adapters.md, trains a LoRA on each (about three minutes each on two cores; a stage that is done is not
 done again), serves them with the program of a slot, checks that each answers as transformers did, and measures; then
 it writes FOLDER/three_adapters.json and .svg, and prints the figures as one line of JSON. `--quick` tries all of it in
-few steps; `--steps serve,draw` leaves the training out. Servers get the same requests, each asked once (no server can
-remember its prompt), and write the same number of tokens. Memory is of processes, so figures of a GPU lack its own.
+few steps, in a folder of its own; `--steps serve,draw` leaves the training out. Servers get the same requests, each
+asked once (no server can remember its prompt), and write the same number of tokens. The three servers take about 11 GiB
+on a CPU. Memory is of processes, so figures of a GPU lack its own.
 """
 
 import argparse
@@ -69,10 +70,16 @@ def _make(out: Path, epochs: float) -> None:
     for name in (*(f"data/seed/{task.source}" for task in project.TASKS.values()), "model_cards"):
         if not (out / name).exists():
             shutil.copytree(ROOT / name, out / name)
-    if not (out / "params.yaml").exists():
-        shipped = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-        with (out / "params.yaml").open("w", encoding="utf-8") as file:
+    yaml, path = YAML(typ="safe"), out / "params.yaml"
+    if not path.exists():
+        shipped = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        with path.open("w", encoding="utf-8") as file:
             YAML().dump(project.params(shipped, epochs), file)
+    trained = {
+        row["train"]["num_train_epochs"] for row in yaml.load(path.read_text(encoding="utf-8"))["models"].values()
+    }
+    if trained != {epochs}:
+        raise SystemExit(f"{path} is for {trained} epochs, not {epochs}: name another folder, or the same --epochs.")
 
 
 def _train() -> None:

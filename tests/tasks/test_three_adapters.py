@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench import three_adapters
 from bench import three_adapters_measures as measures
 from bench import three_adapters_project as project
 from bench.three_adapters_drawing import LONGEST, draw, shown
@@ -30,6 +31,13 @@ def test_its_rows_of_params_yaml_are_sound() -> None:
         (rows,) = (read_jsonl(file) for file in (ROOT / "data/seed" / task.source).glob("*.jsonl"))
         assert {task.question, task.answer} <= rows[0].keys()
         assert task.form is None or all(task.form.match(row[task.answer]) for row in rows)
+
+
+def test_a_folder_is_for_one_length_of_training(tmp_path: Path) -> None:
+    three_adapters._make(tmp_path, 0.1)
+    three_adapters._make(tmp_path, 0.1)
+    with pytest.raises(SystemExit, match=r"is for \{0\.1\} epochs, not 3: name another folder"):
+        three_adapters._make(tmp_path, 3)
 
 
 @pytest.fixture
