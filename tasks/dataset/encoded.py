@@ -27,6 +27,7 @@ class Completion(Encoded):
 
     prompt_length: int  # number of tokens that are only read
     weights: NotRequired[list[float]]  # weight in the loss of each token after the prompt, unless all are 1
+    is_whole: NotRequired[bool]  # it makes no sense in pieces, as a text would
 
 
 @final

@@ -6,7 +6,9 @@ from typing import Literal, NotRequired, TypedDict
 from tasks.formats.tools import Tool, ToolCall
 
 # The kinds of examples that objectives accept.
-Example = Literal["chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored", "choice"]
+Example = Literal[
+    "chat", "preference", "rated", "text", "labelled", "tagged", "spans", "image", "scored", "choice", "infill"
+]
 # {label column: {class: probability}}; for entities {span: {label: probability}}; for extracted answers as in
 # tasks/formats/spans.py
 Probabilities = Mapping[str, Mapping[str, float]]
@@ -23,6 +25,14 @@ class Message(TypedDict):
     weight: NotRequired[float]  # of an assistant's turn in the loss; not passed to the template
 
 
+class Infill(TypedDict):
+    """The two sides of a hole that the answer fills, and the order in which they are learnt."""
+
+    prefix: str
+    suffix: str
+    order: Literal["psm", "spm"]
+
+
 class Row(TypedDict):
     """A prompt, the right answer, and the columns that both were made from."""
 
@@ -34,6 +44,7 @@ class Row(TypedDict):
     calls: NotRequired[list[ToolCall]]  # of the right answer
     given: NotRequired[str]  # of a cascade: the beginning of the answer, which ends the prompt, and
     rest: NotRequired[str]  # what follows it
+    infill: NotRequired[Infill]  # of a text with a hole, which has no messages
 
 
 class Prepared(Row):
@@ -94,7 +105,9 @@ def user_turns(row: Prepared) -> list[str]:
 
 
 def prompt(row: Prepared) -> str:
-    """The user messages as one text; the text itself of a row without any."""
+    """The user messages as one text; the text itself of a row without any, its hole filled."""
+    if hole := row.get("infill"):
+        return f"{hole['prefix']}{row['answer']}{hole['suffix']}"
     turns = user_turns(row)
     return "\n".join(turns) if turns else row["answer"]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tasks.dataset.encoded import Completion
-from tasks.dataset.rows import Message, Row
-from tasks.dialogues import special
+from tasks.dataset.rows import Infill, Message, Row
+from tasks.dialogues import infill, special
 from tasks.dialogues.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, takes_tools, text
+from tasks.dialogues.hole_marks import marks_among
 from tasks.errors import AnnealError
 from tasks.formats.tools import Tool, template_tools
 
@@ -99,12 +100,31 @@ def encode_text(tokenizer: "Tokenizer", text: str) -> list[int]:
 
 def encode_question(tokenizer: "Tokenizer", row: Row) -> list[int]:
     """Token ids of the prompt of a prepared or answered row: its messages and the given beginning of the answer, if
-    any; or the opening of its text.
+    any; the two sides of its hole; or the opening of its text.
     """
+    if "infill" in row:
+        return _encode_hole_or_beginning(tokenizer, row["infill"])
     if row["messages"]:
         prompt = encode_prompt(tokenizer, row["messages"], row.get("tools"))
         return [*prompt, *_encode_part(tokenizer, row["given"])] if "given" in row else prompt
     return encode_text(tokenizer, opening(row["answer"]))
+
+
+def encode_hole(tokenizer: "Tokenizer", hole: Infill, order: str = "psm") -> list[int]:
+    """Token ids of the prompt to fill a hole, as a completions route reads it; AnnealError without marks of holes."""
+    return list(tokenizer(infill.prompt(special_texts(tokenizer), hole, order))["input_ids"])
+
+
+def _encode_hole_or_beginning(tokenizer: "Tokenizer", hole: Infill) -> list[int]:
+    """`encode_hole`; a parent without marks of holes, which a model may have learnt, goes on from what precedes it."""
+    if marks_among(special_texts(tokenizer).texts):
+        return encode_hole(tokenizer, hole)
+    return encode_text(tokenizer, hole["prefix"]) or [tokenizer.eos_token_id]
+
+
+def has_prompt(row: Row) -> bool:
+    """Whether a row has a prompt and an answer to it; others are texts."""
+    return bool(row["messages"]) or "infill" in row
 
 
 def opening(text: str) -> str:
@@ -135,7 +155,7 @@ def encode(tokenizer: "Tokenizer", row: Row) -> Completion:
     If the beginning of the answer is given (tasks/stages/cascade.py) they are the rest. A row without messages is a
     text: all of it is trained on but its first token, which has no context.
     """
-    if not row["messages"]:
+    if not has_prompt(row):
         ids = [*encode_text(tokenizer, row["answer"]), tokenizer.eos_token_id]
         return {"id": row["id"], "input_ids": ids, "prompt_length": 1}
     prompt = encode_question(tokenizer, row)

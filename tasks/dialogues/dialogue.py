@@ -30,6 +30,8 @@ def encode(tokenizer: "Tokenizer", row: Prepared) -> Completion:
     An assistant's turn counts 1, or its `weight`; with 0 it is only read. AnnealError if the template renders an
     earlier turn differently from how it would be generated.
     """
+    if "infill" in row:
+        return _with_order(tokenizer, row)
     encoded, last = chat.encode(tokenizer, row), row.get("weight", 1)
     spans = list(_earlier_turns(tokenizer, row))
     if not spans and last == 1:
@@ -39,6 +41,13 @@ def encode(tokenizer: "Tokenizer", row: Prepared) -> Completion:
     given = [0.0] * (encoded["prompt_length"] - len(of_prompt))  # the given beginning of the answer, if any
     weights = [*of_prompt, *given, *[last] * answer]
     return _with_weights(encoded, weights)
+
+
+def _with_order(tokenizer: "Tokenizer", row: Prepared) -> Completion:
+    """A row with a hole, in the order in which it is learnt."""
+    prompt = chat.encode_hole(tokenizer, row["infill"], row["infill"]["order"])
+    answer = chat.encode_answer(tokenizer, row["answer"])
+    return {"id": row["id"], "input_ids": prompt + answer, "prompt_length": len(prompt), "is_whole": True}
 
 
 def weigh_columns(

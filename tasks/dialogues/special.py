@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
+from tasks.dialogues.hole_marks import marks_among
+
 Json = TypeVar("Json")
 JOINER = "\u2060"
 # How a template marks turns where its marks are no special tokens: <|user|>, the same with U+FF5C, [INST], <<SYS>>,
@@ -156,8 +158,11 @@ def _added_tokens(text: str) -> list[dict[str, Any]]:
 
 
 def _special_texts(added: Iterable[tuple[str, bool]], template: str) -> SpecialTexts:
-    """Special tokens and marks of turns. Tokens for tools or thoughts that are not special are left out, since answers
-    contain them.
+    """Special tokens, marks of turns and of holes. Tokens for tools or thoughts that are not special are left out,
+    since answers contain them.
     """
-    tokens = {text for text, special in added if special or MARK.fullmatch(text)}
+    every = dict(added)
+    tokens = {text for text, special in every.items() if special or MARK.fullmatch(text)} | {
+        *(marks_among(every) or ())
+    }
     return SpecialTexts(frozenset(text for text in {*tokens, *MARK.findall(template)} if len(text) > 1))

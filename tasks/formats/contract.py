@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.dialogues import choices
+from tasks.dataset.rows import Infill
+from tasks.dialogues import choices, infill
 from tasks.dialogues.special import USUAL, SpecialTexts, of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_json
@@ -17,7 +18,7 @@ from tasks.formats.entity_answer import EntityAnswer
 from tasks.formats.number_answer import NumberAnswer, as_numbers
 from tasks.formats.numbers import format_number
 from tasks.texts import template
-from tasks.texts.clean import clean, is_blank
+from tasks.texts.clean import clean, clean_part, is_blank
 
 REGISTER = "register the model again with `make pipeline`"
 
@@ -100,7 +101,8 @@ class Contract:
             raise AnnealError(f"`input` lacks `{missing[0]}` (it needs {needed}).")
         if unknown := [column for column in values if column not in self.inputs]:
             raise AnnealError(f"`input` has `{unknown[0][:40]}`, which the task does not ask for (it needs {needed}).")
-        row = {column: clean(values[column]) for column in self.inputs}
+        tidy = clean_part if self.example == infill.EXAMPLE else clean  # white space beside a hole counts
+        row = {column: tidy(values[column]) for column in self.inputs}
         if all(map(is_blank, row.values())):
             raise AnnealError("the text is empty.")
         return row if self.context is None else self._above_context(row)
@@ -126,6 +128,9 @@ class Contract:
 
     def question(self, row: Mapping[str, str]) -> dict[str, object]:
         """The body of a request about `row`: the messages of a chat, or the text to continue."""
+        if self.example == infill.EXAMPLE:
+            hole: Infill = {"prefix": row["prefix"], "suffix": row["suffix"], "order": "psm"}
+            return {"prompt": infill.prompt(self.special, hole)}
         if self.example != "text":
             return {"messages": self.messages(row)}
         return {"prompt": self.special.neutral(template.render(self.user, row))}

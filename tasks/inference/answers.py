@@ -11,7 +11,7 @@ from tasks.dataset import answered
 from tasks.dataset.encoded import Completion, left_padded, shared_prefix, to_device
 from tasks.dataset.rows import Answer, Answered, Message, Row, Score
 from tasks.device import attention, compute_dtype, device, seed_everything
-from tasks.dialogues.chat import decode_answer, encode, encode_question
+from tasks.dialogues.chat import decode_answer, encode, encode_question, has_prompt
 from tasks.inference.batches import batches, longest_first
 from tasks.inference.decoding import make_greedy, stop_ids
 from tasks.inference.likelihood import likelihoods, log_probabilities
@@ -133,7 +133,7 @@ def fits_one_pass(model: "nn.Module", rows: Iterable[Row]) -> bool:
     """Whether one pass gives answers and likelihoods; only then can answers have limits."""
     from tasks.inference import shared_cache
 
-    return not seq2seq.is_encoder_decoder(model) and all(row["messages"] for row in rows) and shared_cache.fits(model)
+    return not seq2seq.is_encoder_decoder(model) and all(has_prompt(row) for row in rows) and shared_cache.fits(model)
 
 
 def insert_examples(examples: Sequence[Message], messages: Sequence[Message]) -> list[Message]:

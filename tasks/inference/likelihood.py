@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tasks.dataset.encoded import Completion, left_padded, to_device
 from tasks.dataset.rows import Row, Score
-from tasks.dialogues.chat import cut, encode
+from tasks.dialogues.chat import cut, encode, has_prompt
 from tasks.models import seq2seq
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Encode = Callable[["Tokenizer", Row], Completion]
 def likelihoods(model: "nn.Module", tokenizer: "Tokenizer", rows: Sequence[Row]) -> list[Score]:
     """The score of each row's right answer. Long texts are read in windows with half a window of context."""
     encoded = [_encoder(model)(tokenizer, row) for row in rows]
-    if all(row["messages"] for row in rows):
+    if all(has_prompt(row) for row in rows):
         return _of_batch(model, tokenizer, encoded)
     window = min(WINDOW, getattr(model.config, "max_position_embeddings", WINDOW))
     pieces = [cut(example, window, window // 2) for example in encoded]
@@ -65,4 +65,4 @@ def _encoder(model: "nn.Module") -> Encode:
 def _encode_start(encode: Encode, tokenizer: "Tokenizer", row: Row) -> Completion:
     """A row as tokens; a text only as its first LONGEST."""
     encoded = encode(tokenizer, row)
-    return encoded if row["messages"] else cut(encoded, LONGEST)[0]
+    return encoded if has_prompt(row) else cut(encoded, LONGEST)[0]

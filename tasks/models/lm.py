@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tasks.dataset.encoded import Batch
 from tasks.dataset.rows import Prepared, Splits
-from tasks.dialogues.chat import check_template, check_tools, load_tokenizer, uses_tools
+from tasks.dialogues import infill
+from tasks.dialogues.chat import check_template, check_tools, load_tokenizer, special_texts, uses_tools
 from tasks.models.architecture import Architecture
 from tasks.section import Section
 
@@ -27,6 +28,8 @@ def processor(params: Section, weights: Path, rows: Sequence[Prepared]) -> "Toke
 def check(processor: "Tokenizer", rows: Splits) -> None:
     """Raise AnnealError if the chat template does not fit the rows, or cannot write the tools that rows have."""
     check_tools(processor, [row for split in rows.values() for row in split])
+    if any("infill" in row for split in rows.values() for row in split):
+        infill.marks_of(special_texts(processor))
     dialogues = [row for row in rows["train"] if row["messages"]]
     for row in [*dialogues[:CHECKED], *[row for row in dialogues[CHECKED:] if uses_tools(row)][:CHECKED]]:
         check_template(processor, row)

@@ -29,7 +29,7 @@ class Objective(Protocol):
     summary: str  # what is learnt, in one line
     eats: frozenset[
         str
-    ]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image, scored, choice
+    ]  # what its rows hold: chat, preference, rated, text, labelled, tagged, spans, image, scored, choice, infill
     head: Head
     architectures: frozenset[Architecture]  # of bases that it trains
     needs_parent: bool  # its loss compares with the parent, so the tuner must keep that

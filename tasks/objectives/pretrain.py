@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to continue texts"
-eats = frozenset({"text"})
+eats = frozenset({"text", "infill"})
 head: objectives.Head = "lm"
 needs_parent = False
 shares_prefix = False
@@ -59,20 +59,21 @@ def packs(params: Params) -> bool:
 
 
 def encode(params: Params, tokenizer: "Tokenizer", row: Prepared) -> Completion:
-    """The whole text; a dialogue among the texts is encoded as by sft."""
-    return dialogue.encode(tokenizer, row)
+    """The whole text, also of one with a hole; a dialogue among the texts is encoded as by sft."""
+    encoded = dialogue.encode(tokenizer, row)
+    return {**encoded, "prompt_length": 1} if "infill" in row else encoded
 
 
 def arrange(params: Params, encoded: Sequence[Completion], max_length: int) -> tuple[list[Packed], int]:
-    """Packed rows. A text longer than a row continues in another; a longer dialogue is left out."""
+    """Packed rows. A text longer than a row continues in another; a longer dialogue or hole is left out."""
     kept = [example for example in encoded if _is_text(example) or len(example["input_ids"]) <= max_length]
     pieces = [piece for example in kept for piece in cut(example, max_length)]
     return packing.pack(pieces, max_length), len(encoded) - len(kept)
 
 
 def _is_text(encoded: Completion) -> bool:
-    """Whether all tokens but the first are trained on."""
-    return encoded["prompt_length"] == 1
+    """Whether all tokens but the first are trained on, and it may be cut."""
+    return encoded["prompt_length"] == 1 and not encoded.get("is_whole")
 
 
 def collate(rows: Sequence[Packed], pad_token_id: int, prefix_length: int = 0) -> Batch:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 summary = "to answer as the rows do"
-eats = frozenset({"chat"})
+eats = frozenset({"chat", "infill"})
 head: objectives.Head = "lm"
 needs_parent = False
 shares_prefix = True

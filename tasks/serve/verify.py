@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import objectives
 from tasks.dataset.rows import Answered, Text
+from tasks.dialogues import infill
 from tasks.dialogues.chat import encode_question, load_tokenizer, opening, special_texts
 from tasks.dialogues.special import SpecialTexts
 from tasks.errors import AnnealError
@@ -92,6 +93,8 @@ def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
         tools = row.get("tools")
         fields = {"tools": special.neutral_in(template_tools(tools)), "tool_choice": "none"} if tools else {}
         return "chat/completions", {"messages": openai_messages(special.neutral_in(row["messages"])), **fields}
+    if "infill" in row:
+        return "completions", {"prompt": infill.prompt(special, row["infill"])}
     return "completions", {"prompt": special.neutral(opening(row["answer"]))}
 
 

@@ -168,7 +168,8 @@ def _size(params: Mix, rows: Iterable[Prepared]) -> int:
 
 def tokens(row: Prepared) -> int:
     """The number of words and punctuation marks of a row, prompt included: about its tokens with any tokenizer."""
-    return len(WORD.findall("\n".join([*(turn["content"] for turn in row["messages"]), row["answer"]])))
+    sides = [row["infill"]["prefix"], row["infill"]["suffix"]] if "infill" in row else []
+    return len(WORD.findall("\n".join([*(turn["content"] for turn in row["messages"]), *sides, row["answer"]])))
 
 
 SIZES: Mapping[str, Callable[[Prepared], int]] = {"rows": lambda _: 1, "tokens": tokens}

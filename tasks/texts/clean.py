@@ -25,6 +25,12 @@ def clean(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 
 
+def clean_part(text: str) -> str:
+    """A part of a text: `clean`, but with the white space that it begins and ends with, and its tabs."""
+    text = BREAK_HINTS.sub("", LINE_BREAKS.sub("\n", text))
+    return unicodedata.normalize("NFC", CONTROLS.sub(lambda found: found[0] if found[0] == "\t" else "", text))
+
+
 def folded(text: str) -> str:
     """The form in which texts that look alike are equal: NFKC, no case, nothing invisible, single blanks."""
     for _ in range(2):  # casefold's output may fold further, and removed characters may have separated two that combine

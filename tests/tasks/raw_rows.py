@@ -103,9 +103,19 @@ def spans(thing: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def infill(thing: dict[str, str]) -> dict[str, Any]:
+    """A function whose return value is missing."""
+    name = "_".join(thing["thing"].split())
+    return {
+        "prefix": f"def {name}_{thing['id'][-2:]}():\n    size = '{thing['size']}'\n    return ",
+        "middle": f"'{thing['colour']}'",
+        "suffix": f"\n\n\n# {thing['reply']}\n",
+    }
+
+
 MAKERS = {
     maker.__name__: maker
-    for maker in (table, labelled, scored, alpaca, chat, preference, rated, choice, text, pair, tagged, spans)
+    for maker in (table, labelled, scored, alpaca, chat, preference, rated, choice, text, pair, tagged, spans, infill)
 }
 
 

@@ -63,7 +63,9 @@ def small(recipe: Path, folder: Path, bases: dict[str, Path]) -> Params:
         kept = {key: row[key] for key in ("license", "card_name", "chat_template") if key in row}
         value["bases"][name] = {**tiny.base_row(bases[name]), **kept}
     source, datasets = folder / "rows.jsonl", list(value["datasets"].values())
-    if datasets[0]["prepare"]["shape"] == "image":
+    if (shipped := ROOT / datasets[0]["ingest"]["source"]).exists():
+        source = shipped
+    elif datasets[0]["prepare"]["shape"] == "image":
         source = pictures.write_folders(folder / "photos", 96)
     elif (len(datasets) > 1 and "bundles" not in value) or isinstance(datasets[0]["prepare"].get("answer"), list):
         write_jsonl(source, [{**raw_rows.table(thing), **answered(thing)} for thing in tiny.things(0, 96)])

@@ -138,8 +138,15 @@ def _paired(tuned: Rows, parent: Rows) -> list[tuple[Answered, Answered]]:
     return [(row, before[row["id"]]) for row in tuned]
 
 
+def _without_turns(row: Answered) -> list[Message]:
+    """What is asked about a text: its opening, or the two sides of its hole."""
+    if hole := row.get("infill"):
+        return [{"role": "before", "content": hole["prefix"]}, {"role": "after", "content": hole["suffix"]}]
+    return [{"role": "text", "content": opening(row["answer"])}]
+
+
 def _sample(row: Answered, before: Answered, form: AnswerFormat, labels: Sequence[str]) -> Sample:
-    turns = row["messages"] or [{"role": "text", "content": opening(row["answer"])}]
+    turns = row["messages"] or _without_turns(row)
     prompt = tuple((message["role"], _shown(message)) for message in turns if message["role"] != "system")
     expected = shown_answer({**row, "text": row["answer"], "finished": True}, form, labels)
     return Sample(str(row["id"]), prompt, expected, shown_answer(before, form, labels), shown_answer(row, form, labels))

@@ -39,7 +39,9 @@ from tasks.stages.evaluate.measures.valid import valid
 from tasks.stages.evaluate.params import Evaluate, Stated
 from tasks.stages.evaluate.predictions import Prediction
 
-WRITTEN = frozenset({"chat", "preference", "rated", "text"})  # examples whose answers a model writes token by token
+WRITTEN = frozenset(
+    {"chat", "preference", "rated", "text", "infill"}
+)  # examples whose answers a model writes token by token
 SPANS = "spans"  # examples whose answers are short, and stand in a text
 LABELLED = frozenset({"labelled", "image", "choice"})  # examples whose answers are classes, with probabilities
 TAGGED = "tagged"  # examples whose answers are entities, each with its probability
