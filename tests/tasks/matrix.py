@@ -80,7 +80,7 @@ def prepared(folder: Path, objective: str, base: Path) -> Path:
 
 def prepared_without_reference(folder: Path, objective: str) -> Path:
     known = kinds.load("tasks.objectives", objective).eats
-    eats = "chat" if "chat" in known else next(iter(known))
+    eats = next((kind for kind in ("chat", "text") if kind in known), None) or next(iter(known))
     if eats == "image":
         return pictures.write_prepared(folder, ROWS)
     start = 0

@@ -20,7 +20,7 @@ PROTOCOLS = {
 def test_a_section_is_read_as_the_kind_that_it_names_and_written_back_as_it_was_read() -> None:
     train = Train(**{**tiny.KINDS, "tuner": tiny.LORA})
     assert tuners.of(train.tuner).__name__ == "tasks.tuners.lora" and train.tuner.r == 16
-    assert objectives.of(train.objective).eats == {"chat"}
+    assert objectives.of(train.objective).eats == {"chat", "infill"}
     assert Train(**train.model_dump()) == train and '"lora_alpha":32' in train.model_dump_json()
 
 

@@ -21,7 +21,7 @@ def test_each_line_says_what_the_kind_declares() -> None:
     assert lines["full"][2:4] == ["yes", "vLLM, merged"]
     assert lines["prompt"][2:5] == ["no", "transformers", "no"]
     objectives = {line[0]: line for line in methods.objectives()}
-    assert objectives["dpo"][1] == "preference" and objectives["pretrain"][1] == "text"
+    assert objectives["dpo"][1] == "preference" and objectives["pretrain"][1] == "infill, text"
     assert objectives["classify"][1:3] == ["labelled", "writes or reads"] and objectives["sft"][2] == "writes"
     table = next(line for line in methods.shapes() if line[0] == "table")
     assert table[1] == "chat" and "sft" in table[3]
