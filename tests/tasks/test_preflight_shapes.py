@@ -201,8 +201,8 @@ def test_what_cannot_be_told_is_one_sentence(
         ({"messages": TURNS}, "dpo", "dpo, which does not learn from rows of the shape chat (datasets.mine); use an "
          "objective that does (seq2seq, sft"),
         ({"text": "Tea is hot."}, "sft",
-         "sft, which does not learn from rows of the shape text (datasets.mine); use an "
-         "objective that does (pretrain), or give it a dataset of the shape alpaca or chat or infill or pair or table."),
+         "sft, which does not learn from rows of the shape text (datasets.mine); use an objective "
+         "that does (pretrain), or give it a dataset of the shape alpaca or chat or infill or pair or table."),
     ],
 )  # fmt: skip
 def test_an_objective_that_does_not_eat_the_shape_is_refused(
