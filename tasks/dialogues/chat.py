@@ -10,7 +10,6 @@ from tasks.dataset.encoded import Completion
 from tasks.dataset.rows import Infill, Message, Row
 from tasks.dialogues import infill, special
 from tasks.dialogues.chat_template import NO_CALLS, NO_SYSTEM, NO_TOOLS, has_date, render, takes_tools, text
-from tasks.dialogues.hole_marks import marks_among
 from tasks.errors import AnnealError
 from tasks.formats.tools import Tool, template_tools
 
@@ -112,14 +111,22 @@ def encode_question(tokenizer: "Tokenizer", row: Row) -> list[int]:
 
 def encode_hole(tokenizer: "Tokenizer", hole: Infill, order: str = "psm") -> list[int]:
     """Token ids of the prompt to fill a hole, as a completions route reads it; AnnealError without marks of holes."""
-    return list(tokenizer(infill.prompt(special_texts(tokenizer), hole, order))["input_ids"])
+    prompt = infill.prompt(special_texts(tokenizer), hole["prefix"], hole["suffix"], order)
+    return list(tokenizer(prompt)["input_ids"])
 
 
 def _encode_hole_or_beginning(tokenizer: "Tokenizer", hole: Infill) -> list[int]:
-    """`encode_hole`; a parent without marks of holes, which a model may have learnt, goes on from what precedes it."""
-    if marks_among(special_texts(tokenizer).texts):
+    """As `encode_hole`; a parent without marks, which a model may have learnt, goes on from what precedes the hole."""
+    if special.marks_among(special_texts(tokenizer).texts):
         return encode_hole(tokenizer, hole)
     return encode_text(tokenizer, hole["prefix"]) or [tokenizer.eos_token_id]
+
+
+def prompt_of_text(texts: special.SpecialTexts, row: Row) -> str:
+    """What a completions route is sent about a row without messages: its hole, or its opening."""
+    if hole := row.get("infill"):
+        return infill.prompt(texts, hole["prefix"], hole["suffix"])
+    return texts.neutral(opening(row["answer"]))
 
 
 def has_prompt(row: Row) -> bool:

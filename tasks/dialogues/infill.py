@@ -4,9 +4,7 @@ PSM writes `<prefix>before<suffix>after<middle>`, SPM `<prefix><suffix>after<mid
 (Bavarian et al. 2022, arXiv:2207.14255, sections 3 and D). Models are asked in PSM; training may mix both.
 """
 
-from tasks.dataset.rows import Infill
-from tasks.dialogues.hole_marks import FAMILIES, Marks, marks_among
-from tasks.dialogues.special import SpecialTexts
+from tasks.dialogues.special import FAMILIES, Marks, SpecialTexts, marks_among
 from tasks.errors import AnnealError
 
 EXAMPLE = "infill"
@@ -24,10 +22,10 @@ def marks_of(special: SpecialTexts) -> Marks:
     return marks
 
 
-def prompt(special: SpecialTexts, hole: Infill, order: str = "psm") -> str:
+def prompt(special: SpecialTexts, prefix: str, suffix: str, order: str = "psm") -> str:
     """The text of a prompt, as a tokenizer or a completions route takes it; marks within the two sides are text."""
     marks = marks_of(special)
-    before, after = special.neutral(hole["prefix"]), special.neutral(hole["suffix"])
+    before, after = special.neutral(prefix), special.neutral(suffix)
     if order == "spm":
         return f"{marks.prefix}{marks.suffix}{after}{marks.middle}{before}"
     return f"{marks.prefix}{before}{marks.suffix}{after}{marks.middle}"

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
-
-from tasks.dialogues.hole_marks import marks_among
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 Json = TypeVar("Json")
 JOINER = "\u2060"
@@ -25,6 +23,29 @@ MARK = re.compile(
     r"<[|\uff5c][^|\uff5c<>\s]{1,40}[|\uff5c]>|\[/?[A-Z_]{3,24}\]|<</?SYS>>|<(?:start|end)_of_turn>"
     r"|### [A-Z][a-z]{3,16}:|</?tool_response>"
 )
+
+
+class Marks(NamedTuple):
+    """How a tokenizer marks a hole in a text: the tokens before what precedes it, follows it, and fills it."""
+
+    prefix: str
+    suffix: str
+    middle: str
+
+
+FAMILIES = (  # of bases that fill in the middle
+    Marks("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
+    Marks("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen, CodeGemma
+    Marks("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),  # SantaCoder
+    Marks("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek
+    Marks("<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"),  # GLM
+)
+
+
+def marks_among(tokens: Iterable[str]) -> Marks | None:
+    """The marks of the first family whose three are all among the added `tokens` of a tokenizer."""
+    known = set(tokens)
+    return next((marks for marks in FAMILIES if known.issuperset(marks)), None)
 
 
 class AddedToken(Protocol):

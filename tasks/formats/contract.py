@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.dataset.rows import Infill
 from tasks.dialogues import choices, infill
 from tasks.dialogues.special import USUAL, SpecialTexts, of_folder
 from tasks.errors import AnnealError
@@ -129,8 +128,7 @@ class Contract:
     def question(self, row: Mapping[str, str]) -> dict[str, object]:
         """The body of a request about `row`: the messages of a chat, or the text to continue."""
         if self.example == infill.EXAMPLE:
-            hole: Infill = {"prefix": row["prefix"], "suffix": row["suffix"], "order": "psm"}
-            return {"prompt": infill.prompt(self.special, hole)}
+            return {"prompt": infill.prompt(self.special, row["prefix"], row["suffix"])}
         if self.example != "text":
             return {"messages": self.messages(row)}
         return {"prompt": self.special.neutral(template.render(self.user, row))}

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from tasks.dialogues import infill, special
-from tasks.dialogues.hole_marks import marks_among
 from tasks.models import vocabulary
 from tasks.params import Params, lineage
 from tasks.preflight.serving import config_folder
@@ -48,5 +47,5 @@ def _without_marks(params: Params, name: str) -> Iterator[str]:
     if folder is None or not (folder / "tokenizer.json").is_file():
         return  # train checks again
     new = [text for model in models for text in vocabulary.of(params.models[model].train.objective)]
-    if marks_among([*special.of_folder(folder).texts, *new]) is None:
+    if special.marks_among([*special.of_folder(folder).texts, *new]) is None:
         yield f"models.{name}.parent: the tokenizer of {base} {infill.NO_MARKS}."

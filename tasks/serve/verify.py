@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import objectives
 from tasks.dataset.rows import Answered, Text
-from tasks.dialogues import infill
-from tasks.dialogues.chat import encode_question, load_tokenizer, opening, special_texts
+from tasks.dialogues.chat import encode_question, load_tokenizer, prompt_of_text, special_texts
 from tasks.dialogues.special import SpecialTexts
 from tasks.errors import AnnealError
 from tasks.formats.tools import openai_messages, template_tools
@@ -93,9 +92,7 @@ def question(special: SpecialTexts, row: Answered) -> tuple[str, Body]:
         tools = row.get("tools")
         fields = {"tools": special.neutral_in(template_tools(tools)), "tool_choice": "none"} if tools else {}
         return "chat/completions", {"messages": openai_messages(special.neutral_in(row["messages"])), **fields}
-    if "infill" in row:
-        return "completions", {"prompt": infill.prompt(special, row["infill"])}
-    return "completions", {"prompt": special.neutral(opening(row["answer"]))}
+    return "completions", {"prompt": prompt_of_text(special, row)}
 
 
 def line_to_try(url: str, body: Body, example: Answered) -> str:

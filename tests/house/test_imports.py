@@ -18,7 +18,7 @@ GATEWAY_NEEDS = sorted(
     f"tasks/{folder}{name}.py"
     for folder, names in {
         "": "environment errors files paths section stage",  # `environment` and `stage` are of the line that makes keys
-        "dialogues/": "choices messages special",
+        "dialogues/": "choices infill messages special",
         # A correction of entities, or of an answer in a text, is checked when it is said.
         "formats/": "answer contract entities entity_answer labels number_answer numbers span_answer spans tools",
         "monitor/": "params",

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.dialogues import chat, dialogue, infill
-from tasks.dialogues.hole_marks import FAMILIES
-from tasks.dialogues.special import USUAL, SpecialTexts, of_folder
+from tasks.dialogues.special import FAMILIES, USUAL, SpecialTexts, of_folder
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.formats import contract
@@ -93,15 +92,15 @@ def test_rows_of_parts_are_recognised() -> None:
 
 def test_the_prompt_in_either_order_and_in_each_family() -> None:
     hole = row()["infill"]
-    psm, spm = (infill.prompt(STARCODER, hole, order) for order in ("psm", "spm"))
+    psm, spm = (infill.prompt(STARCODER, hole["prefix"], hole["suffix"], order) for order in ("psm", "spm"))
     assert psm == f"<fim_prefix>{HOLE['prefix']}<fim_suffix>{HOLE['suffix']}<fim_middle>"
     assert spm == f"<fim_prefix><fim_suffix>{HOLE['suffix']}<fim_middle>{HOLE['prefix']}"
     for marks in FAMILIES:
-        assert infill.prompt(SpecialTexts(frozenset({*marks, "<s>"})), hole).startswith(marks.prefix)
+        assert infill.prompt(SpecialTexts(frozenset({*marks, "<s>"})), "a", "b").startswith(marks.prefix)
     with pytest.raises(AnnealError, match=r"has no tokens that mark a hole \(<fim_prefix>, <fim_suffix>, <fim_middle>"):
-        infill.prompt(USUAL, hole)
+        infill.prompt(USUAL, "a", "b")
     with pytest.raises(AnnealError, match="no tokens that mark a hole"):
-        infill.prompt(SpecialTexts(frozenset(FAMILIES[0][:2])), hole)
+        infill.prompt(SpecialTexts(frozenset(FAMILIES[0][:2])), "a", "b")
 
 
 @pytest.fixture(scope="module")
