@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from flows import full_run
+from flows import full_run, sweep_experiments
 from flows.evaluate import bring_up_to_date
 from flows.lr_find import inputs
 from flows.pipeline import LOGS, only_one
@@ -13,7 +13,7 @@ from tasks import stage as edge
 from tasks.errors import ParamsError
 from tasks.inference.engine.lifetime import keeping
 from tasks.params import Params
-from tasks.section import suggestion
+from tasks.preflight import sweeps as preflight
 from tasks.sweeps import run as sweeps
 from tasks.sweeps import words
 from tasks.sweeps.page import PAGE
@@ -26,12 +26,13 @@ def run(model: str) -> None:
         screen.keep_log(LOGS / f"sweep-{model}.log")
         screen.begin("checking params.yaml and the data")
         params = full_run.checked(model, screen.say)
+        place = checked_place(params, model)
         with only_one(), keeping() as keeper:
             for target in inputs(model):
                 bring_up_to_date(target, screen, keeper)
-            place = checked_place(params, model)
             screen.begin(f"sweep@{model}")
             outcome = sweeps.run(place, screen.say)
+    sweep_experiments.record(outcome)
     print(f"{words.sentence(outcome)}\nits page: {place.report / PAGE}", flush=True)
 
 
@@ -39,8 +40,11 @@ def checked_place(params: Params, model: str) -> Place:
     """Where the sweep of a row reads and writes; ParamsError if params.yaml has none."""
     if model not in params.sweeps:
         raise ParamsError(
-            f"params.yaml: sweeps has no row `{model}`{suggestion(model, params.sweeps)} README says what it holds."
+            f"params.yaml: sweeps.{model} is missing; add it: the settings to try (`space`), how many trials, and "
+            "of how many seconds."
         )
+    for problem in preflight.problems(params, model):
+        raise ParamsError(f"params.yaml: {problem}")
     row = params.models[model]
     report = paths.reports(model) / "sweep"
     return place_of(

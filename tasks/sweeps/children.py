@@ -60,7 +60,7 @@ def begin(folder: Path, task: Task, place: int, side_by_side: int) -> Child:
     write_task(task, folder)
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.sweeps.trial", str(folder)],
+            [sys.executable, "-m", "tasks.sweeps.trial", str(folder), str(os.getpid())],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | _share(place, side_by_side),

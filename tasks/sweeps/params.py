@@ -58,6 +58,11 @@ class Tried(Section):
         return self.times is None
 
     @property
+    def extremes(self) -> list[bool | int | float | str]:
+        """Both ends, or all choices; none of a multiple."""
+        return self.choices or [end for end in (self.low, self.high) if end is not None]
+
+    @property
     def needs_step(self) -> bool:
         """Whether a grid has no points of it."""
         return self.low is not None and self.step is None
@@ -98,6 +103,11 @@ class Sweep(Section):
         if self.seconds is not None and self.steps is not None:
             raise ValueError("seconds and steps both limit a trial: leave one of them out")
         return self
+
+    def only(self, key: str) -> "Sweep":
+        """The sweep of one setting, and of those that are multiples of it."""
+        kept = {name: entry for name, entry in self.space.items() if key in (name, entry.of)}
+        return self.model_copy(update={"space": kept})
 
     @property
     def is_short(self) -> bool:

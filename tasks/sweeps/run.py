@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 from tasks.locks import hold_lock
-from tasks.sweeps import budget, children, finals, page, rows, space, study
+from tasks.sweeps import budget, children, finals, page, rows, space, study, words
 from tasks.sweeps.budget import Pace
 from tasks.sweeps.judge import verdict
 from tasks.sweeps.outcome import FILE, Outcome, finalist_row, trial_row, verdict_row
@@ -64,6 +64,7 @@ def run(place: Place, say: Callable[[str], None]) -> Outcome:
         }
         write_json(place.report / FILE, outcome)
         page.write(outcome, place.report)
+        tracked.finish({"trials": len(outcome["trials"])}, words.sentence(outcome))
         return outcome
 
 

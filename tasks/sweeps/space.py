@@ -61,7 +61,7 @@ def _refusal(key: str, sweep: Sweep) -> str | None:
 
 def _impossible(where: str, key: str, entry: Tried, own: Train) -> Iterator[str]:
     """Yield a sentence for the first end or choice that the section refuses."""
-    for value in entry.choices or [end for end in (entry.low, entry.high) if end is not None]:
+    for value in entry.extremes:
         try:
             applied(own, {key: value})
         except ParamsError as error:

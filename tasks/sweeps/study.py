@@ -85,7 +85,7 @@ def _pruner(sweep: Sweep) -> "BasePruner":
     if sweep.pruner == "hyperband":
         return pruners.HyperbandPruner(min_resource=1, max_resource=sweep.evaluations, reduction_factor=3)
     if sweep.pruner == "median":
-        return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+        return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)  # never at the first evaluation
     return pruners.NopPruner()
 
 

@@ -1,10 +1,11 @@
-"""One training of a sweep, in a process of its own: `python -m tasks.sweeps.trial FOLDER`.
+"""One training of a sweep, in a process of its own: `python -m tasks.sweeps.trial FOLDER PARENT`.
 
 It reads `settings.json` of the folder, adds a line to `evaluations.jsonl` at each evaluation, and ends by writing
 `result.json`. Who started it may kill it at any time.
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,8 +101,8 @@ def peak_memory() -> int:
 
 
 def main() -> None:
-    """`python -m tasks.sweeps.trial FOLDER`."""
-    sys.exit(edge.guarded(lambda: run(Path(sys.argv[1]))))
+    """`python -m tasks.sweeps.trial FOLDER PARENT`: the process that asks for it, without which nobody wants it."""
+    sys.exit(edge.guarded(lambda: run(Path(sys.argv[1])) if os.getppid() == int(sys.argv[2]) else None))
 
 
 if __name__ == "__main__":
