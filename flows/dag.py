@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from dvc.stage import Stage
 
 
+FILE = Path("dvc.yaml")
+
+
 def stages(target: str) -> list[str]:
     """Return the stages that `target` needs, itself last, each after those it depends on."""
     with _repo() as repo:

@@ -14,9 +14,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from flows import dag
+from tasks import paths
 from tasks.sweeps.outcome import Outcome, TrialRow
 
-PARAMS, DAG = Path("params.yaml"), Path("dvc.yaml")
+PARAMS = Path("params.yaml")
 IDENTITY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -34,12 +36,12 @@ def record(outcome: Outcome) -> int:
     for old in _git("for-each-ref", "--format=%(refname)", f"{below}*").split():
         _git("update-ref", "-d", old)
     told = [row for row in outcome["trials"] if row["curve"]]
-    file = f"reports/{outcome['model']}/sweep/trial.json"
+    file = (paths.reports(outcome["model"]) / "sweep/trial.json").as_posix()
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
         _git("read-tree", head, environment=index)
-        dag = with_metrics(DAG.read_text("utf-8"), file)
-        _git("update-index", "--add", *_entry(DAG.as_posix(), dag), environment=index)
+        text = with_metrics(dag.FILE.read_text("utf-8"), file)
+        _git("update-index", "--add", *_entry(dag.FILE.as_posix(), text), environment=index)
         for row in told:
             text = with_settings(PARAMS.read_text("utf-8"), outcome["model"], row["settings"])
             entries = [*_entry(PARAMS.as_posix(), text), *_entry(file, json.dumps(figures(row)))]
