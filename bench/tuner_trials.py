@@ -1,14 +1,15 @@
-"""Looks for the learning rate of a row of the params.yaml in the current folder by short trainings.
+"""Looks for the learning rates of rows of the params.yaml in the current folder by short trainings.
 
-`.venv/bin/python bench/tuner_trials.py ROW --steps 30` begins at the row's own rate and at half a power of ten to
-either side, and goes on in the direction in which the validation loss falls. Nothing is kept; the last line is JSON.
+`.venv/bin/python bench/tuner_trials.py ROW … --steps 30` begins at a row's own rate and at half a power of ten to
+either side, and goes on in the direction in which the validation loss falls. It writes `trials/<row>.json` for each and
+keeps nothing else; a row whose file is there is not tried again.
 """
 
 import argparse
-import json
 import math
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,43 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tasks import environment
 from tasks.errors import AnnealError
+from tasks.files import write_json
 
 STEP = math.sqrt(10)
 MOST = 5  # trials
 
 
 def main() -> None:
-    """Search, and print the losses by rate and the best rate."""
+    """Search for each row, and write the losses by rate and the best rate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("row")
+    parser.add_argument("rows", nargs="+")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--most", type=int, default=MOST)
     options = parser.parse_args()
     environment.apply()
-    row, rows, processor = _encoded(options.row)
-    start = rate_of(row.train)
-    losses = climb(start, lambda rate: _trial(row, rate, options.steps, rows, processor), options.most)
+    for name in options.rows:
+        if not file_of(name).exists():
+            write_json(file_of(name), _searched(name, options.steps, options.most))
+
+
+def file_of(name: str) -> Path:
+    """Where the trials of a row are."""
+    return Path("trials") / f"{name}.json"
+
+
+def _searched(name: str, steps: int, most: int) -> dict[str, Any]:
+    started = time.monotonic()
+    row, rows, processor = _encoded(name)
+    losses = climb(rate_of(row.train), lambda rate: _trial(row, rate, steps, rows, processor), most)
     best = min(losses, key=lambda rate: losses[rate])
-    told = {f"{rate:.1e}": None if math.isinf(loss) else round(loss, 4) for rate, loss in sorted(losses.items())}
-    print(json.dumps({"rate": best, "losses": told, "at_the_edge": best in (min(losses), max(losses))}), flush=True)
+    return {
+        "rate": best,
+        "at_the_edge": best in (min(losses), max(losses)),
+        "losses": {
+            f"{rate:.1e}": None if math.isinf(loss) else round(loss, 4) for rate, loss in sorted(losses.items())
+        },
+        "seconds": round(time.monotonic() - started, 1),
+    }
 
 
 def climb(start: float, loss: Callable[[float], float], most: int) -> dict[float, float]:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench import stage_runs, tuner_trials
 from bench import tickets_project as project
-from tasks.files import read_jsonl
+from tasks.files import read_json, read_jsonl
 
 TRIALS = str(stage_runs.ROOT / "bench/tuner_trials.py")
 SUBJECTS = "Label the support ticket. Answer with JSON: category, intent."
@@ -87,15 +87,14 @@ def main() -> None:
     for name in options.parts:
         part = PARTS[name]
         project.prepare(part.dataset, options.quick, part.base)
-        tuners = _of(part, options.only)
+        rows = [f"{name}_{tuner}" for tuner in _of(part, options.only)]
         stage_runs.make(Path(), _params(rates, options.parts, steps), ())
-        stage_runs.run(f"baseline@{name}_{tuners[0]}")
-        for tuner in tuners:
-            row = f"{name}_{tuner}"
-            words = [TRIALS, row, "--steps", str(trial_steps), "--most", str(most)]
-            stage_runs.process(f"trials@{row}", words)
-            rates[row] = trials(row)["rate"]
-            stage_runs.make(Path(), _params(rates, options.parts, steps), ())
+        stage_runs.run(f"baseline@{rows[0]}")
+        searched = ["--steps", str(trial_steps), "--most", str(most)]
+        stage_runs.process(f"trials@{'-'.join(rows)}", [TRIALS, *rows, *searched])
+        rates |= {row: trials(row)["rate"] for row in rows}
+        stage_runs.make(Path(), _params(rates, options.parts, steps), ())
+        for row in rows:
             for stage in ("train", "predict"):
                 stage_runs.run(f"{stage}@{row}")
     print(json.dumps({name: table(name, _of(PARTS[name], options.only)) for name in options.parts}), flush=True)
@@ -147,7 +146,8 @@ def _row(part: Part, tuner: Mapping[str, Any], rate: float, steps: int) -> dict[
 
 def trials(row: str) -> dict[str, Any]:
     """What the trials of a row found."""
-    return stage_runs.last_line(f"trials@{row}")
+    told: dict[str, Any] = read_json(tuner_trials.file_of(row))
+    return told
 
 
 def table(name: str, tuners: list[str]) -> dict[str, Any]:
