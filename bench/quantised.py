@@ -51,9 +51,11 @@ def main() -> None:
     stage_runs.make(options.out, params, project.COPIED)
     os.chdir(options.out)
     project.prepare(DATASET, options.quick)
+    steps = ["--steps", "2" if options.quick else "6"]
     for name in TUNERS:
         _tune(name)
-        stage_runs.process(f"memory@{name}", [MEASURE, name, "--steps", "2" if options.quick else "6"])
+        stage_runs.process(f"memory@{name}", [MEASURE, name, *steps])
+    stage_runs.process("memory@lora_plain", [MEASURE, "lora", "--plain", *steps])
     print(json.dumps(table(options.rate, epochs)), flush=True)
 
 
@@ -95,6 +97,7 @@ def table(rate: float, epochs: float) -> dict[str, Any]:
             }
             for name, ours in given.items()
         },
+        "lora_by_transformers_own_pass_memory_mib": stage_runs.last_line("memory@lora_plain"),
         f"by_arithmetic_gib_{TOKENS}_tokens": {
             "llama_2_7b": arithmetic.table(arithmetic.LLAMA_2_7B, RANK, TOKENS),
             "llama_3.1_8b": arithmetic.table(arithmetic.LLAMA_31_8B, RANK, TOKENS),

@@ -28,9 +28,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row")
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--plain", action="store_true", help="by transformers' own pass, as quantised weights are")
     options = parser.parse_args()
     environment.apply()
+    if options.plain:
+        _without_own_pass()
     print(json.dumps(measured(options.row, options.steps)), flush=True)
+
+
+def _without_own_pass() -> None:
+    """LoRA's own forward and backward pass fits plain weights alone; to see what quantising saves, leave it out."""
+    from tasks.models import fast_lora
+
+    fast_lora.of = lambda model: None
 
 
 def measured(name: str, steps: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 model writes the labels as JSON, so that a right answer is a matter of fact.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tasks.stages.evaluate.predictions import Prediction, read
 BASE, LABELS = "smollm2", ("category", "intent", "priority")
 COPIED = ("data/seed", "model_cards")
 MIB, RESAMPLES, TAIL = 2**20, 10_000, 0.025
-QUICK = {"train": 16, "validation": 4, "test": 6}  # rows
+QUICK = {"train": 16, "validation": 4, "test": 6}  # rows at least
 FIXED = {
     "objective": {"kind": "sft"},
     "per_device_train_batch_size": 4,
@@ -56,7 +57,20 @@ def prepare(dataset: str, quick: bool, base: str = BASE) -> None:
         stage_runs.run(target)
     for name, count in QUICK.items() if quick else ():
         file = Path("data/prepared") / dataset / f"{name}.jsonl"
-        write_jsonl(file, read_jsonl(file)[:count])
+        rows = read_jsonl(file)
+        write_jsonl(file, few(rows, count) if name == "train" else rows[:count])
+
+
+def few(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The first `count` rows, and the first of each class, since what is held out may be of any."""
+    known: set[tuple[str, str]] = set()
+    kept = []
+    for row in rows:
+        classes = set(json.loads(row["answer"]).items())
+        if len(kept) < count or classes - known:
+            kept.append(row)
+            known |= classes
+    return kept
 
 
 def answers(file: Path, dataset: str) -> list[Prediction]:

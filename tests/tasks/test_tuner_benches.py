@@ -2,6 +2,7 @@
 shape, and what a process used.
 """
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from bench import quantised_arithmetic as arithmetic
 from bench import stage_runs
-from bench.tickets_project import lead, mean, quality, rights
+from bench.tickets_project import few, lead, mean, quality, rights
 from bench.tuner_trials import at_rate, climb, epochs
 from bench.tuners import within
 from tasks.stages.evaluate.predictions import Prediction
@@ -53,6 +54,11 @@ def test_where_only_the_head_learns_the_rate_is_the_heads() -> None:
     section = {"tuner": {"kind": "frozen"}, "objective": {"kind": "classify"}, "learning_rate": 1.0e-4}
     assert at_rate(section, 0.01)["objective"]["head_learning_rate"] == 0.01
     assert at_rate({**section, "tuner": {"kind": "full"}}, 0.01)["learning_rate"] == 0.01
+
+
+def test_few_rows_know_all_classes() -> None:
+    rows = [{"answer": json.dumps({"a": name, "b": "y"})} for name in "xxxxzx"]
+    assert few(rows, 2) == [rows[0], rows[1], rows[4]]
 
 
 def told(right: str, parsed: dict[str, str] | None, nll: float = 1.0) -> Prediction:
