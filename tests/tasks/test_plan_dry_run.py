@@ -1,5 +1,9 @@
 """A dry run counts what a run will do, keeps nothing, and says what fits."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from tasks.errors import AnnealError
@@ -25,8 +29,23 @@ def tried(base, few, tmp_path, monkeypatch, capsys):
     return attempt
 
 
-def test_it_counts_measures_and_keeps_nothing(tried):
-    made = tried(weight_decay=0.01, gradient_accumulation_steps=2, tuner={"kind": "full"})
+@pytest.fixture
+def project(base, few, tmp_path, monkeypatch):
+    """A folder with a base, rows and a row of params.yaml, `mine`; and that row."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    for link, place in (("models/tiny/weights", base), ("data/prepared/few", few)):
+        (tmp_path / link).parent.mkdir(parents=True)
+        (tmp_path / link).symlink_to(place)
+    train = {**tiny.TRAIN, "weight_decay": 0.01, "gradient_accumulation_steps": 2, "tuner": {"kind": "full"}}
+    (tmp_path / "params.yaml").write_text(json.dumps({"models": {"mine": {"train": train}}}))
+    return SimpleNamespace(parent="tiny", dataset="few", train=Train(**train))
+
+
+def test_it_counts_measures_and_keeps_nothing(project, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    made = program.dry_run("mine", project)
+    assert sorted(tmp_path.rglob("*")) == before
     assert (made.amounts.steps, made.amounts.evaluations, made.amounts.rows, made.held_out) == (8, 4, 16, 4)
     assert made.amounts.trained == made.amounts.parameters
     spared = made.amounts.trained - made.decayed
@@ -35,6 +54,11 @@ def test_it_counts_measures_and_keeps_nothing(tried):
     assert min(times.start, times.training, times.evaluations, times.checkpoints) > 0
     assert made.peak < made.limit and made.largest > 8 and made.advice == ""
     assert made.disk == 3 * disk.checkpoint(Train(**tiny.TRAIN), made.amounts.trained) + 3 * 4 * made.amounts.trained
+
+
+def test_a_dry_run_that_fails_says_so_in_its_own_sentence(project):
+    with pytest.raises(AnnealError, match=r"dry run of yours failed: params.yaml: models.yours.train is missing; add"):
+        program.dry_run("yours", project)
 
 
 def test_what_does_not_fit_is_not_tried(tried, monkeypatch):
