@@ -107,6 +107,8 @@ def test_what_never_gets_better_ends_in_a_sentence(base, few, tmp_path):
     ):
         run(tmp_path, base, few, **CHANGES)
     assert not (tmp_path / "trained").exists()
+    with planted(nan_at(1, 2)), pytest.raises(AnnealError, match="none of the 2 steps had a finite loss"):
+        run(tmp_path / "short", base, few, **{**CHANGES, "num_train_epochs": 1})
 
 
 def test_a_rate_that_is_too_high_is_halved_from_the_best_weights(base, few, tmp_path):

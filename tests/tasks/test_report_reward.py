@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.files import write_json
+from tasks.files import write_json, write_jsonl
 from tasks.steps.report.reward_plot import reward_curves
 from tests.tasks.reported import SUMMARY, rendered, small_run, write_table
 
@@ -31,3 +31,11 @@ def test_the_page_says_why_a_training_was_stopped(tmp_path: Path):
     page = rendered(tmp_path, SUMMARY)
     assert f"<p>The {words}.</p>" in page and "The first 2 steps earned" in page
     assert "The model learnt from answers that it wrote itself" in page and "The loss measures" not in page
+
+
+def test_the_page_says_what_guards_noticed(tmp_path: Path):
+    folders = small_run(tmp_path)
+    assert "What was noticed" not in rendered(tmp_path, SUMMARY)
+    line = {"step": 7, "guard": "finite", "action": "skip", "words": "the training loss is nan; the batch is <skipped>"}
+    write_jsonl(folders["train"] / "guards.jsonl", [line])
+    assert "<li>Step 7: the training loss is nan; the batch is &lt;skipped&gt;.</li>" in rendered(tmp_path, SUMMARY)

@@ -175,3 +175,18 @@ def test_sigterm_saves_and_leaves_and_the_run_continues_exactly(unbroken, base, 
     assert sha256(made.adapter) == sha256(whole.adapter)
     assert (made.report / "loss.csv").read_bytes() == (whole.report / "loss.csv").read_bytes()
     assert read_json(made.report / "metrics.json") == read_json(whole.report / "metrics.json")
+
+
+def test_a_step_that_takes_too_long_after_sigterm_is_left(tmp_path, monkeypatch, capsys):
+    from tasks.stages.train.guards import stopping
+
+    left: list[int] = []
+    monkeypatch.setattr(stopping, "LIMIT", 0.05)
+    monkeypatch.setattr(stopping.os, "_exit", left.append)
+    (tmp_path / "checkpoint-8").mkdir()
+    (tmp_path / "checkpoint-8/trainer_state.json").write_text("{}")
+    heard = stopping.Stopping(SimpleNamespace(args=SimpleNamespace(output_dir=tmp_path)))
+    with heard.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        heard.timer.join()
+    assert left == [143] and "checkpoint-8 is saved, and the next run continues" in capsys.readouterr().err

@@ -109,6 +109,7 @@ def _learn(params: Train, trainer: "LearntWeights", history: "History", run: Pat
     try:
         with trainer.listens().listening():
             trainer.train(resume_from_checkpoint=processes.first_before_others(partial(last_whole_checkpoint, run)))
+        trainer.check_learnt()
     except AnnealError as error:
         if not isinstance(error, Interrupted):
             history.fail()

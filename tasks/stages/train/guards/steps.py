@@ -140,6 +140,11 @@ class JudgedSteps(Trainer):  # type: ignore[misc]
         self.audit.add(step, "gradient", "say", words)
         self._keep_audit()
 
+    def check_learnt(self) -> None:
+        """Raise AnnealError if a run was too short to go back, and none of its steps was made."""
+        if self.watch.skipped and not self.watch.recent.first:
+            raise AnnealError(f"none of the {self.watch.skipped} steps had a finite loss and gradient: check the rows.")
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The mean loss of the steps that were made; none where none was."""
         if self.guards is not None and "loss" in logs:
