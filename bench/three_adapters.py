@@ -39,6 +39,8 @@ def main() -> None:
         _train()
     if "serve" in steps:
         write_json(Path("three_adapters.json"), measure(options))
+    if not Path("three_adapters.json").exists():  # only trained so far
+        return
     figures = read_json(Path("three_adapters.json"))
     if "draw" in steps:
         write_text(Path("three_adapters.svg"), draw(figures))
