@@ -103,9 +103,9 @@ def models() -> Iterator[tuple[str, dict[str, Any]]]:
     online = {"max_completion_length": 96, "temperature": 0.9}
     groups = {**online, "num_generations": 8, "beta": 0.04}
     for kind, settings, batch, epochs in (  # a smaller budget: each answer is written before it is learnt from
-        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16, 0.3),
-        ("grpo", groups, 64, 0.12),
-        ("rloo", groups, 64, 0.12),
+        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16, 0.1),
+        ("grpo", groups, 64, 0.06),
+        ("rloo", groups, 64, 0.06),
     ):
         own = {"learning_rate": 5.0e-5, "num_train_epochs": epochs, "per_device_train_batch_size": batch}
         yield f"reply_{kind}", row("reply_rubric", {"kind": kind, **settings}, **own)
