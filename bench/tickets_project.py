@@ -24,7 +24,7 @@ FIXED = {
     "per_device_train_batch_size": 4,
     "warmup_ratio": 0.06,
     "max_length": 512,
-    "eval_steps": 0.999,  # of all steps: once, at the end
+    "eval_steps": 1.0,  # of all steps: once, at the end
     "load_best_model_at_end": False,  # the rate has decayed by then, and all are trained equally long
     "seed": 42,
 }

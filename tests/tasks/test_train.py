@@ -145,6 +145,12 @@ def test_it_stops_early_and_keeps_the_best_checkpoint(base, few, tokenizer, tmp_
     assert tiny.mean_nll(kept) == pytest.approx(metrics["eval_loss"], rel=0.02)
 
 
+def test_a_share_of_all_steps_is_evaluated_once_at_the_end(base, few, tmp_path):
+    made = run(tmp_path, base, few, num_train_epochs=2, eval_steps=1.0)
+    steps = read_json(made.report / "metrics.json")["steps"]
+    assert [int(point["step"]) for point in curve(made.report) if point["eval_loss"]] == [steps]
+
+
 def test_mlflow_has_the_runs_params_its_curves_and_the_hash_of_its_adapter(store, base, few, tmp_path):
     from tasks.versions import tracking
 

@@ -148,6 +148,7 @@ def make_arguments(params: Train, run: Path) -> "TrainingArguments":
 def settings_of_arguments(params: Train, run: Path) -> dict[str, object]:
     """Arguments of TrainingArguments for a section; batches hold rows of like length, so that little is padding."""
     watched, greater = objectives.of(params.objective).watch
+    share = min(params.eval_steps, math.nextafter(1, 0))  # transformers reads 1 as every step
     return dict(
         output_dir=str(run),
         **_settings_of_steps(params),
@@ -161,9 +162,9 @@ def settings_of_arguments(params: Train, run: Path) -> dict[str, object]:
         prediction_loss_only=True,
         label_names=["labels"],  # of every objective; transformers looks for them in the forward pass of a model
         eval_strategy="steps",
-        eval_steps=params.eval_steps,
+        eval_steps=share,
         save_strategy="steps",
-        save_steps=params.eval_steps,
+        save_steps=share,
         save_total_limit=None if hasattr(params.objective, "limits") else 2,  # the guard may go back to any
         load_best_model_at_end=params.load_best_model_at_end,
         metric_for_best_model=watched,
