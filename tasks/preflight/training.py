@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tasks import objectives, tuners
 from tasks.params import Params
+from tasks.stages.train import trackers
 
 FAR = 2.0  # a rate this many times below or above the sensible ones gets a remark
 
@@ -11,6 +12,8 @@ FAR = 2.0  # a rate this many times below or above the sensible ones gets a rema
 def problems(params: Params, name: str) -> Iterator[str]:
     """Yield a sentence for each setting of the model `name` that its tuner or this machine does not support."""
     train = params.models[name].train
+    if reason := trackers.problem(train.report_to):
+        yield f"models.{name}.train.{reason}"
     if train.gradient_checkpointing and not tuners.of(train.tuner).checkpointing:
         yield (
             f"models.{name}.train.gradient_checkpointing is true, and tuner.kind {train.tuner.kind} learns what it "

@@ -12,7 +12,7 @@ from tasks.dataset.encoded import Completion, Encoded, Processor, shared_prefix
 from tasks.device import attention, compute_dtype, device
 from tasks.errors import ParamsError
 from tasks.models import vocabulary
-from tasks.stages.train import dropout, online, processes
+from tasks.stages.train import dropout, online, processes, trackers
 from tasks.stages.train.history import History
 from tasks.stages.train.online import Parts
 from tasks.stages.train.params import Train
@@ -42,6 +42,8 @@ def make_trainer(
     from transformers import EarlyStoppingCallback, PrinterCallback
 
     objective = objectives.of(params.objective)
+    if reason := trackers.problem(params.report_to):
+        raise ParamsError(f"params.yaml: train.{reason}")
     history = History(params, run)
     model = make_model(params, parent, processor, prepared)
     groups = _groups(params, model)
@@ -65,6 +67,8 @@ def make_trainer(
     kind = objectives.online(params.objective)
     trainer = online.of(kind).trainer(parts) if kind else _trainer_on_rows(parts)
     trainer.remove_callback(PrinterCallback)
+    for callback in trackers.callbacks(params.report_to, run) if processes.is_first() else ():
+        trainer.add_callback(callback)
     return trainer, history
 
 

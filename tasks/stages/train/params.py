@@ -107,6 +107,10 @@ class Train(Section):
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     adam_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1.0e-8
     seed: Annotated[int, Field(ge=0)] = 42
+    report_to: list[Literal["tensorboard", "wandb"]] = Field(
+        default=[],
+        description="trackers beside MLflow, if they are installed; both write to `.anneal/trackers` only",
+    )
     guards: Guards = Field(default=Guards(), description="what is done about a training that goes wrong")
 
     @model_validator(mode="after")
