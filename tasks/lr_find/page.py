@@ -97,6 +97,7 @@ def _curve(figure: "Figure", shown: Shown) -> None:
     rates, losses, means = zip(*shown.points, strict=True)
     axes = figure.add_subplot(xlabel="learning rate", ylabel="loss", xscale="log")
     axes.grid(axis="y")
+    axes.xaxis.set_major_formatter("{x:.0e}")  # its own is markup, which an SVG's text is not
     axes.plot(rates, losses, ".", color=PARENT, alpha=0.6, markersize=5, label="a step")
     axes.plot(rates, means, color=TUNED, linewidth=2, label="smoothed")
     axes.axvline(shown.own, color=MUTED, linewidth=1, linestyle=DASHED, label=f"the row's own: {shown.own:.1e}")

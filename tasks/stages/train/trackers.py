@@ -1,5 +1,6 @@
 """Where a training can be followed beside MLflow, by transformers' names. Both write to this disk only."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,10 +19,10 @@ def _tensorboard(folder: Path) -> "TrainerCallback":
 
 def _wandb(folder: Path) -> "TrainerCallback":
     """A run without a network (`wandb sync` sends it, if somebody wants that); the callback takes the one that is."""
-    import wandb
     from transformers.integrations import WandbCallback
 
     folder.mkdir(parents=True, exist_ok=True)
+    wandb = importlib.import_module("wandb")  # by name: it may not be installed, and then has no types either
     wandb.init(project="anneal", name=folder.parent.name, dir=str(folder), mode="offline")
     return WandbCallback()
 
