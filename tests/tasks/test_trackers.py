@@ -62,10 +62,13 @@ def test_no_library_calls_the_outside_during_a_training(calls, store, base, few,
     assert calls == []
 
 
-def test_a_tracker_that_is_not_installed_is_refused(monkeypatch) -> None:
+def test_a_tracker_that_is_not_installed_is_refused(monkeypatch, tmp_path) -> None:
     assert trackers.problem([]) == ""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert trackers.problem(["wandb"]).startswith("report_to names wandb, which is not installed: `.venv/bin/uv pip")
+    with pytest.raises(
+        ParamsError, match="report_to names wandb, which is not installed: `.venv/bin/uv pip install wandb"
+    ):
+        trackers.callbacks(["wandb"], tmp_path / "checkpoints/mine/run")
 
 
 def test_a_tracker_that_does_not_exist_is_refused() -> None:

@@ -42,8 +42,6 @@ def make_trainer(
     from transformers import EarlyStoppingCallback, PrinterCallback
 
     objective = objectives.of(params.objective)
-    if reason := trackers.problem(params.report_to):
-        raise ParamsError(f"params.yaml: train.{reason}")
     history = History(params, run)
     model = make_model(params, parent, processor, prepared)
     groups = _groups(params, model)
@@ -52,6 +50,7 @@ def make_trainer(
         _narrow(params, objective.body(model), rows, processor)
     schedule = SCHEDULES.get(params.lr_scheduler_type)
     stopping = [EarlyStoppingCallback(params.early_stopping_patience)] if params.load_best_model_at_end else []
+    followers = trackers.callbacks(params.report_to, run) if processes.is_first() else []
     parts = Parts(
         params=params,
         parent=parent,
@@ -60,15 +59,13 @@ def make_trainer(
         rows=rows,
         prepared=prepared,
         arguments=settings_of_arguments(params, run),
-        callbacks=[history, *([history.guard] if history.guard else []), *stopping],
+        callbacks=[history, *([history.guard] if history.guard else []), *stopping, *followers],
         groups=groups,
         schedule=partial(schedule, cut_frac=params.warmup_ratio) if schedule else None,
     )
     kind = objectives.online(params.objective)
     trainer = online.of(kind).trainer(parts) if kind else _trainer_on_rows(parts)
     trainer.remove_callback(PrinterCallback)
-    for callback in trackers.callbacks(params.report_to, run) if processes.is_first() else ():
-        trainer.add_callback(callback)
     return trainer, history
 
 

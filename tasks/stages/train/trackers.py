@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.errors import ParamsError
+
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
@@ -44,7 +46,9 @@ def problem(names: Sequence[str]) -> str:
 def callbacks(names: Sequence[str], run: Path) -> list["TrainerCallback"]:
     """The callbacks of the trackers, which write beside the checkpoints' folder: `trackers/<model>/<name>`.
 
-    `run` is the folder of a run's checkpoints, `checkpoints/<model>/<run>`.
+    `run` is the folder of a run's checkpoints, `checkpoints/<model>/<run>`. ParamsError if one is not installed.
     """
+    if reason := problem(names):
+        raise ParamsError(f"params.yaml: train.{reason}")
     folder = run.parents[1].with_name("trackers") / run.parent.name
     return [TRACKERS[name](folder / name) for name in names]
