@@ -50,5 +50,4 @@ def callbacks(names: Sequence[str], run: Path) -> list["TrainerCallback"]:
     """
     if reason := problem(names):
         raise ParamsError(f"params.yaml: train.{reason}")
-    folder = run.parents[1].with_name("trackers") / run.parent.name
-    return [TRACKERS[name](folder / name) for name in names]
+    return [TRACKERS[name](run.parents[2] / "trackers" / run.parent.name / name) for name in names]
