@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tasks import objectives, tuners
 from tasks.dataset.encoded import Encoded, Processor
 from tasks.files import read_json, write_json
+from tasks.stages.train import processes
 from tasks.stages.train.guards import forgetting, memorising, overfitting
 from tasks.stages.train.params import Train
 
@@ -21,10 +22,10 @@ FILE = "general.json"  # beside the checkpoints: how surprising general text was
 
 
 def look_before(params: Train, trainer: "LearntWeights", processor: Processor, run: Path) -> None:
-    """Note what the parent makes of general text, unless the run that is continued has."""
-    if not _forgets(params) or (run / FILE).exists() or trainer.is_fsdp_enabled:
+    """Note what the parent makes of general text, unless the run that is continued has. The first process does it."""
+    if not _forgets(params) or not processes.is_first() or (run / FILE).exists() or trainer.is_fsdp_enabled:
         return
-    with _reading(params, trainer) as model:
+    with _reading(params, trainer) as model, _as_parent(params, model):
         before = forgetting.perplexity(model, processor)
     write_json(run / FILE, {"perplexity": before})
 
@@ -87,3 +88,18 @@ def _reading(params: Train, trainer: "LearntWeights") -> "Iterator[nn.Module]":
             yield model
     finally:
         model.train(was_training)
+
+
+@contextmanager
+def _as_parent(params: Train, model: "nn.Module") -> Iterator[None]:
+    """`model` without what its tuner has put on it: that may hold what others learnt, or start from anything but zero.
+    A tuner that keeps no parent begins as it.
+    """
+    if not tuners.of(params.tuner).keeps_parent:
+        yield
+        return
+    learns = [(weight, weight.requires_grad) for weight in model.parameters()]
+    with model.disable_adapter():
+        yield
+    for weight, flag in learns:  # peft lets all weights of the adapter learn from here on
+        weight.requires_grad_(flag)
