@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from tasks.models.prompted import Limits
-from tasks.stages.train.hacking import FALSE_STOPS, Trouble, hacked, runaway
+from tasks.stages.train.hacking import FALSE_STOPS, Trouble, hacked, runaway, spoilt
 
 WINDOW, LOOKS = 10, 12
 LIMITS = Limits(window=WINDOW)
@@ -98,3 +99,48 @@ def test_one_wild_step_is_no_runaway() -> None:
     logged = points()
     logged[30]["kl"] = 50.0
     assert not verdict(logged)
+
+
+FIRST = {"eval_length": 40.0, "eval_repetition": 0.05, "eval_held_out/labels": 0.6, "eval_held_out": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("figure", "within", "beyond", "limit"),
+    [
+        ("length", 79.0, 81.0, "length"),
+        ("repetition", 0.24, 0.26, "repetition"),
+        ("held_out/labels", 0.51, 0.49, "held_out"),
+    ],
+)
+def test_an_evaluation_is_spoilt_beyond_each_limit(figure: str, within: float, beyond: float, limit: str) -> None:
+    assert spoilt(LIMITS, FIRST, FIRST) is None
+    assert spoilt(LIMITS, FIRST, {**FIRST, f"eval_{figure}": within}) is None
+    assert spoilt(LIMITS, FIRST, {**FIRST, f"eval_{figure}": beyond}) == figure
+    assert not spoilt(LIMITS.model_copy(update={limit: None}), FIRST, {**FIRST, f"eval_{figure}": beyond})
+
+
+@pytest.mark.parametrize("planted", [{"eval_length": 200.0}, {"eval_repetition": 0.5}, {"eval_held_out/labels": 0.3}])
+def test_the_weights_that_are_kept_are_the_best_whose_evaluation_is_in_order(planted: dict[str, float]) -> None:
+    """At step 30 greedy answers earn the most, since they hack the reward already; what is sampled does so later."""
+    assert kept({}) == 30
+    assert kept(planted) == 20
+
+
+def kept(planted: dict[str, float]) -> int:
+    """The step of the weights that are kept when a run is stopped at step 60, `planted` at step 30."""
+    from transformers import TrainerControl, TrainerState
+
+    from tasks.stages.train.guard import Guard
+
+    logged: list[dict[str, float]] = [{**point, "loss": 0.0} for point in points(length=lambda x: 40 + 160 * (x > 0.8))]
+    rewards = {10: 0.3, 20: 0.5, 30: 0.9, 40: 0.4}
+    for step, reward in rewards.items():
+        evaluation = {**FIRST, "eval_reward": reward, "eval_loss": -reward, "step": step}
+        logged.append({**evaluation, **(planted if step == 30 else {})})
+    state, guard = TrainerState(global_step=60, max_steps=60, eval_steps=10, log_history=logged), Guard(LIMITS)
+    arguments = SimpleNamespace(metric_for_best_model="eval_loss", greater_is_better=False, output_dir="run")
+    control = TrainerControl()
+    guard.on_log(arguments, state, control, logs=logged[59])
+    assert control.should_training_stop and state.best_model_checkpoint == f"run/checkpoint-{guard.kept}"
+    assert f"the weights of step {guard.kept}, the best from before, are kept" in guard.sentence
+    return guard.kept

@@ -1,5 +1,5 @@
 """Stops a training by reward that hacks its reward (tasks/stages/train/hacking.py), and keeps the best weights from
-before the steps in which it did.
+before the steps in which it did, of those whose evaluation is within the limits.
 """
 
 import sys
@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tasks.errors import AnnealError
 from tasks.models.prompted import Limits
-from tasks.stages.train.hacking import Trouble, hacked, runaway
+from tasks.stages.train.hacking import Trouble, hacked, runaway, spoilt
 
 
 class Guard(TrainerCallback):  # type: ignore[misc]
@@ -42,18 +42,14 @@ class Guard(TrainerCallback):  # type: ignore[misc]
             self._stop(trouble, args, state, control)
 
     def _stop(self, trouble: Trouble, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
-        measured = [
-            (entry[args.metric_for_best_model] * (-1 if args.greater_is_better else 1), entry["step"])
-            for entry in state.log_history
-            if args.metric_for_best_model in entry and entry["step"] < trouble.since
-        ]
+        measured = self._in_order(trouble.since, args, state)
         if not measured:
             raise AnnealError(
                 f"training stopped at step {state.global_step}, and no checkpoint is from before: {trouble.words}; "
                 "correct the rewards, or set a lower learning_rate, a stronger penalty for departing from the parent, "
                 "other limits or smaller eval_steps in params.yaml."
             )
-        self.kept = int(min(measured)[1])
+        self.kept = min(measured)[1]
         state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{self.kept}")
         args.load_best_model_at_end = True  # also where the last weights would be kept
         control.should_training_stop = True
@@ -63,3 +59,15 @@ class Guard(TrainerCallback):  # type: ignore[misc]
             "from before, are kept"
         )
         print(self.sentence, file=sys.stderr, flush=True)
+
+    def _in_order(self, since: int, args: TrainingArguments, state: TrainerState) -> list[tuple[float, int]]:
+        """(what is watched, the lower the better; the step) of each evaluation before the step `since`, without those
+        that are beyond a limit: the reward may have risen by what the trainer has not found significant yet.
+        """
+        watched, sign = args.metric_for_best_model, -1 if args.greater_is_better else 1
+        told = [entry for entry in state.log_history if watched in entry]
+        return [
+            (sign * entry[watched], int(entry["step"]))
+            for entry in told
+            if entry["step"] < since and not spoilt(self.limits, told[0], entry)
+        ]

@@ -17,6 +17,7 @@ FALSE_STOPS = 0.01  # probability, for a whole run
 RISEN = 0.05  # p below which the reward is called risen
 IN_A_ROW = 3  # steps beyond the limit of kl, which is a bound and not compared with the first steps
 HELD_OUT = "held_out/"  # and the name of what is measured
+EVALUATED = "eval_"  # and the name of a figure, of an evaluation
 
 Points = Sequence[Mapping[str, float]]  # what each step logged, in order; all have `step` and `reward`
 
@@ -55,6 +56,15 @@ def hacked(limits: Limits, points: Points, looks: int) -> Trouble | None:
             rise = f"the reward rose from {_mean(before):.3g} to {_mean(now):.3g}, but {words}"
             return Trouble(int(last[0]["step"]), name, rise)
     return None
+
+
+def spoilt(limits: Limits, first: Mapping[str, float], later: Mapping[str, float]) -> str | None:
+    """The figure of a `later` evaluation that is beyond its limit, compared with the `first` one; None if none is. Both
+    are of greedy answers to the same rows, so nothing is left to chance but which rows these are, and no test is made.
+    """
+    before, now = ({key.removeprefix(EVALUATED): value for key, value in told.items()} for told in (first, later))
+    checks = _checks(limits, [before], [now])
+    return next((name for name, beyond, within, _ in checks if beyond[0] > within[0]), None)
 
 
 def _checks(limits: Limits, first: Points, last: Points) -> Iterator[tuple[str, list[float], list[float], str]]:
