@@ -33,8 +33,9 @@ def read(prepared: Path | None) -> dict[str, Path]:
     return folders
 
 
-def two(prepared: Path | None) -> dict[str, Path]:
-    """As `read`; AnnealError if there are fewer than two."""
-    if len(folders := read(prepared)) < 2:
-        raise AnnealError(f"{prepared} does not bring the adapters of two models; build it as rows of bundles.")
+def at_least(least: int, prepared: Path | None) -> dict[str, Path]:
+    """As `read`; AnnealError if there are fewer than `least`, which is 1 or 2."""
+    if len(folders := read(prepared)) < least:
+        needed = "the adapter of a model" if least == 1 else "the adapters of two models"
+        raise AnnealError(f"{prepared} does not bring {needed}; build it as rows of bundles.")
     return folders

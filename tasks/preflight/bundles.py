@@ -11,9 +11,10 @@ from tasks.tuners import OfModels
 
 
 def without_adapters(params: Params, name: str) -> str | None:
-    """Return why the model `name` has nothing to be made of; None if it is not made of others, or has two of them."""
+    """Return why the model `name` has nothing to be made of; None if it is not made of others, or has enough."""
     model = params.models[name]
-    if tuners.of_models(model.train.tuner) is None or len(brought := params.bundled_for(name)) > 1:
+    kind, brought = tuners.of_models(model.train.tuner), params.bundled_for(name)
+    if kind is None or len(brought) >= kind.least:
         return None
     count = f"only that of {brought[0]}" if brought else "none"
     return (
@@ -30,7 +31,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
         if brought:
             yield (
                 f"models.{name}.dataset is {model.dataset}, which brings the adapter of {brought[-1]}, and tuner.kind "
-                f"{model.train.tuner.kind} begins with none; use combined or fusion, or the dataset without it."
+                f"{model.train.tuner.kind} begins with none; use combined, fusion or stack, or the dataset without it."
             )
         return
     if twice := [other for other in brought if brought.count(other) > 1]:

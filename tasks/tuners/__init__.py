@@ -70,6 +70,7 @@ class OfModels(Tuner, Protocol):
     """A tuner of adapters that other models learnt; the dataset brings them (tasks/stages/bundle.py)."""
 
     of_models: bool  # True
+    least: int  # how many models' adapters it takes at least
     learns: bool  # whether anything is left to learn
     only_writers: bool  # neither has a head of its own: what was made of several heads would be none
     parts: frozenset[str]  # the tuners that those models may have

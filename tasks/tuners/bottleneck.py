@@ -72,11 +72,6 @@ def merge(model: "nn.Module") -> "nn.Module":
 
 def problem(params: Params, model: "nn.Module") -> str | None:
     """A base whose blocks go by other names, or a network wider than the base."""
-    from tasks.weights.bottleneck import missing
+    from tasks.weights.bottleneck import problem
 
-    if words := missing(model, params.placement):
-        return f"kind is bottleneck, and the base has no {words} as a module with a known name; use lora."
-    if getattr(model.config, "depths", None):
-        return "kind is bottleneck, and the base's layers have different widths; use lora."
-    width = model.config.get_text_config().hidden_size
-    return f"size is {params.size}, and the base is {width} wide; lower it." if params.size > width else None
+    return problem(model, params.kind, params.placement, params.size)

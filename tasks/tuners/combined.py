@@ -27,6 +27,7 @@ virtual_tokens = False
 grows = False
 checkpointing = False
 of_models = True
+least = 2
 learns = False
 only_writers = True
 parts = frozenset({"lora", "qlora", "combined"})

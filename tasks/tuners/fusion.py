@@ -22,6 +22,7 @@ virtual_tokens = False
 grows = False
 checkpointing = True
 of_models = True
+least = 2
 learns = True
 only_writers = False
 parts = frozenset({"bottleneck"})
@@ -59,13 +60,14 @@ def attach(params: Params, model: "nn.Module") -> "nn.Module":
 def attach_parts(params: Params, model: "nn.Module", parts: Mapping[str, Path]) -> "nn.Module":
     """The parent and the adapters of `parts`, frozen, under fusions in fp32."""
     from tasks.tuners import settings_of
-    from tasks.weights.fusion import fill_part
+    from tasks.weights.bottleneck import fill_part
+    from tasks.weights.fusion import NAME
 
     fused = _put_on(
         params, model, [{"model": name, **settings_of(folder).model_dump()} for name, folder in parts.items()]
     )
     for place, (name, folder) in enumerate(parts.items()):
-        fill_part(fused, place, name, folder)
+        fill_part(fused, f"{NAME}.adapters.{place}", name, folder)
     return fused
 
 
@@ -79,19 +81,21 @@ def _put_on(params: Params, model: "nn.Module", adapters: list[dict[str, object]
 
 def save(model: "nn.Module", parent: Path, folder: Path) -> None:
     """Adapters and fusions as safetensors, and the settings of the adapters; those of the fusion are in tuner.json."""
-    from tasks.weights.fusion import save
+    from tasks.weights.bottleneck import save
+    from tasks.weights.fusion import NAME
 
-    save(model, folder)
+    save(model, folder, NAME)
     write_json(folder / FILE, {"adapters": model.fused})
 
 
 def load(model: "nn.Module", folder: Path) -> "nn.Module":
     """The parent with the adapters and fusions in `folder`."""
     from tasks.tuners import settings_of
-    from tasks.weights.fusion import fill
+    from tasks.weights.bottleneck import fill
+    from tasks.weights.fusion import NAME
 
     fused = _put_on(Params(**settings_of(folder).model_dump()), model, read_json(folder / FILE)["adapters"])
-    fill(fused, folder)
+    fill(fused, folder, NAME)
     return fused.requires_grad_(False)
 
 

@@ -6,8 +6,9 @@ h ← h + W_up f(W_down h), where h is what the block returns. He et al. 2022 (a
 beside the MLP: h ← h + s W_up f(W_down x), where x is what the MLP reads. Both begin with W_up = 0: as the parent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -15,12 +16,15 @@ import torch
 from torch import nn
 from transformers.activations import ACT2FN
 
+from tasks.errors import AnnealError
+
 # The names that models have for the two blocks of a layer.
 ATTENTION = ("attention", "self_attn", "attn", "self_attention", "SelfAttention")
 MLP = ("mlp", "feed_forward", "ffn", "DenseReluDense")
 PLACEMENTS = {"houlsby": (ATTENTION, MLP), "parallel": (MLP,)}
 Output: TypeAlias = "torch.Tensor | tuple[torch.Tensor, ...]"  # of a block
 NAME, FILE = "bottleneck", "adapter_model.safetensors"
+STACK = "stack"  # NAME where several stand on each other
 
 
 class Adapter(Protocol):
@@ -31,6 +35,16 @@ class Adapter(Protocol):
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """What is added to the block's output."""
         ...
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What an adapter on each block is like; see the settings of the tuner."""
+
+    placement: str
+    size: int
+    activation: str
+    scaling: float
 
 
 class Bottleneck(nn.Module):  # type: ignore[misc]
@@ -66,6 +80,26 @@ def put_on(model: nn.Module, placement: str, size: int, activation: str, scaling
         block.add_module(NAME, adapter)
         adapters.append(adapter)
         hook(block, adapter, placement)
+    model.disable_adapter = lambda: disabled(adapters)
+    return model
+
+
+def stack_on(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
+    """`model`, frozen, with the adapters of `layers` on its blocks, each on what the ones before it have added; those
+    of the last layer learn. `model.disable_adapter()` disables all of them temporarily.
+    """
+    model.requires_grad_(False)
+    width, adapters = model.config.get_text_config().hidden_size, []
+    for place, layer in enumerate(layers):
+        for block in places(model, layer.placement):
+            device = next(block.parameters()).device
+            adapter = Bottleneck(width, layer.size, layer.activation, layer.scaling, device)
+            adapter.requires_grad_(place == len(layers) - 1)
+            if not hasattr(block, STACK):
+                block.add_module(STACK, nn.ModuleDict())
+            block.get_submodule(STACK).add_module(str(place), adapter)
+            adapters.append(adapter)
+            hook(block, adapter, layer.placement)  # hooks are called in the order in which they were added
     model.disable_adapter = lambda: disabled(adapters)
     return model
 
@@ -109,29 +143,58 @@ def blocks(model: nn.Module, kinds: tuple[tuple[str, ...], ...]) -> list[nn.Modu
     return [block for block in named if id(block) not in inside]
 
 
-def save(model: nn.Module, folder: Path) -> None:
-    """The adapters' weights; equal weights, equal bytes."""
+def problem(model: nn.Module, kind: str, placement: str, size: int) -> str | None:
+    """Why `model` (perhaps without weights) cannot have such adapters, from the tuner's key on; None when it can: its
+    blocks go by other names, or the network would be wider than it.
+    """
+    if words := missing(model, placement):
+        return f"kind is {kind}, and the base has no {words} as a module with a known name; use lora."
+    if getattr(model.config, "depths", None):
+        return f"kind is {kind}, and the base's layers have different widths; use lora."
+    width = model.config.get_text_config().hidden_size
+    return f"size is {size}, and the base is {width} wide; lower it." if size > width else None
+
+
+def save(model: nn.Module, folder: Path, inside: str = NAME) -> None:
+    """The weights of the adapters, which are in modules named `inside`; equal weights, equal bytes."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().contiguous().cpu() for name, value in _weights(model).items()}
+    weights = {name: value.detach().contiguous().cpu() for name, value in _weights(model, inside).items()}
     save_file(weights, folder / FILE, metadata={"format": "pt"})
 
 
-def fill(model: nn.Module, folder: Path) -> None:
+def fill(model: nn.Module, folder: Path, inside: str = NAME) -> None:
     """Put the weights in `folder` into the adapters of `model`; KeyError when they are of other blocks."""
     from safetensors.torch import load_file
 
-    saved, weights = load_file(folder / FILE), _weights(model)
+    saved, weights = load_file(folder / FILE), _weights(model, inside)
     if saved.keys() != weights.keys():
         raise KeyError(f"{folder} holds adapters for other blocks than the parent's")
+    _copy(saved, weights)
+
+
+def fill_part(model: nn.Module, inside: str, name: str, folder: Path) -> None:
+    """Put what the model `name` learnt into the adapters `inside` (its place: `fusion.adapters.0`); AnnealError if they
+    are of other blocks.
+    """
+    from safetensors.torch import load_file
+
+    weights = _weights(model, inside)
+    saved = {key.replace(f".{NAME}.", f".{inside}."): value for key, value in load_file(folder / FILE).items()}
+    if saved.keys() != weights.keys():
+        raise AnnealError(f"the adapter of {name} is for other blocks than the parent's; train it on this parent.")
+    _copy(saved, weights)
+
+
+def _weights(model: nn.Module, inside: str) -> dict[str, nn.Parameter]:
+    return {name: weight for name, weight in model.named_parameters() if f".{inside}." in name}
+
+
+def _copy(values: Mapping[str, torch.Tensor], weights: Mapping[str, nn.Parameter]) -> None:
     with torch.no_grad():
-        for name, value in saved.items():
+        for name, value in values.items():
             weights[name].copy_(value)
-
-
-def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: weight for name, weight in model.named_parameters() if f".{NAME}." in name}
 
 
 def _after(adapter: Adapter) -> Callable[..., Output]:

@@ -6,16 +6,14 @@ it is applied once, to the sum. What is learnt is Q, b, K and W.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from tasks.errors import AnnealError
 from tasks.weights import bottleneck
 from tasks.weights.bottleneck import Bottleneck
 
-NAME, FILE = "fusion", "adapter_model.safetensors"
+NAME = "fusion"
 START = 0.02  # standard deviation of Q and K, as of BERT's layers: all adapters count almost the same at first
 
 
@@ -68,46 +66,3 @@ def put_on(
         fused.append(fusion)
     model.disable_adapter = lambda: bottleneck.disabled(fused)
     return model
-
-
-def fill_part(model: nn.Module, place: int, name: str, folder: Path) -> None:
-    """Put what the model `name` learnt into the adapters at this place; AnnealError if they are of other blocks."""
-    from safetensors.torch import load_file
-
-    inner = f".{NAME}.adapters.{place}."
-    weights = {key: weight for key, weight in model.named_parameters() if inner in key}
-    saved = {
-        key.replace(f".{bottleneck.NAME}.", inner): value for key, value in load_file(folder / bottleneck.FILE).items()
-    }
-    if saved.keys() != weights.keys():
-        raise AnnealError(f"the adapter of {name} is for other blocks than the parent's; train it on this parent.")
-    _copy(saved, weights)
-
-
-def save(model: nn.Module, folder: Path) -> None:
-    """The weights of adapters and fusions; equal weights, equal bytes."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().contiguous().cpu() for key, value in _weights(model).items()}
-    save_file(weights, folder / FILE, metadata={"format": "pt"})
-
-
-def fill(model: nn.Module, folder: Path) -> None:
-    """Put the weights in `folder` into `model`; KeyError if they are of other blocks."""
-    from safetensors.torch import load_file
-
-    saved, weights = load_file(folder / FILE), _weights(model)
-    if saved.keys() != weights.keys():
-        raise KeyError(f"{folder} holds adapters for other blocks than the parent's")
-    _copy(saved, weights)
-
-
-def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {key: weight for key, weight in model.named_parameters() if f".{NAME}." in key}
-
-
-def _copy(values: Mapping[str, torch.Tensor], weights: Mapping[str, nn.Parameter]) -> None:
-    with torch.no_grad():
-        for key, value in values.items():
-            weights[key].copy_(value)

@@ -36,6 +36,12 @@ def test_two_adapters_of_one_parent_fit_and_are_trained_first() -> None:
     assert list(pairs.problems(params, "mine")) == []
 
 
+def test_one_adapter_is_enough_to_stand_on() -> None:
+    part = trained(kind="bottleneck", placement="parallel")
+    params = bundled(part, part, {"kind": "stack"}, models__mine__dataset="one")
+    assert needed(params, ["mine"]) == ["first", "mine"] and list(pairs.problems(params, "mine")) == []
+
+
 @pytest.mark.parametrize(
     ("parts", "tuner", "changes", "words"),
     [
@@ -117,7 +123,7 @@ def test_two_adapters_of_one_parent_fit_and_are_trained_first() -> None:
             {"kind": "lora"},
             {},
             "models.mine.dataset is both, which brings the adapter of second, and tuner.kind lora begins with none; "
-            "use combined or fusion, or the dataset without it.",
+            "use combined, fusion or stack, or the dataset without it.",
         ),
         (
             (trained(kind="bottleneck"), trained(kind="bottleneck", placement="parallel")),
@@ -132,6 +138,27 @@ def test_two_adapters_of_one_parent_fit_and_are_trained_first() -> None:
             {},
             "models.mine.train.objective.kind is sft, and that of second, which it is made of, is classify: one writes "
             "and one reads; use two that do the same.",
+        ),
+        (
+            (trained(kind="bottleneck"), trained(kind="bottleneck")),
+            {"kind": "stack"},
+            {},
+            "models.mine.train.tuner.kind is stack, which stands on the adapter of one model, and the dataset brings "
+            "those of first, second; use fusion, or a dataset with one.",
+        ),
+        (
+            (trained(kind="bottleneck"), trained()),
+            {"kind": "stack"},
+            {"models__mine__dataset": "tickets"},
+            "models.mine.train.tuner.kind is stack, which is for adapters that other models learnt, and tickets brings "
+            "none (a row of bundles is a dataset that brings one more); use lora.",
+        ),
+        (
+            (trained(), trained()),
+            {"kind": "stack"},
+            {"models__mine__dataset": "one"},
+            "models.mine.train.tuner.kind is stack, which is for adapters of bottleneck, and first learns with lora; "
+            "train that otherwise, or remove it.",
         ),
         (
             (trained(), trained()),

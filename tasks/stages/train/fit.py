@@ -124,7 +124,8 @@ def make_model(params: Train, parent: Path, processor: Processor, prepared: Path
         vocabulary.grow(body, parent, new)
     if reason := tuner.problem(params.tuner, body):
         raise ParamsError(f"params.yaml: train.tuner.{reason}")
-    parts = bundled.two(prepared) if tuners.of_models(params.tuner) else {}
+    of_models = tuners.of_models(params.tuner)
+    parts = bundled.at_least(of_models.least, prepared) if of_models else {}
     return objective.with_head(params.objective, tuners.attach(params.tuner, body, parts), processor)
 
 
