@@ -24,6 +24,7 @@ def problems(params: Params, name: str) -> Iterator[str]:
     objective, tuner = objectives.of(model.train.objective), tuners.of(model.train.tuner)
     if words := bundles.without_adapters(params, name):
         yield f"{words}; use lora."
+        yield from _problems_of_new_tokens(name, model.train, tuner)
         return
     yield from bundles.problems(params, name)
     if objective.needs_parent and not tuner.keeps_parent:

@@ -15,6 +15,7 @@ from tasks import tuners
 from tasks.files import read_json, read_jsonl, sha256
 from tasks.stages.train.params import Train
 from tests import tiny
+from tests.tasks import bundling
 from tests.tasks.stopping import broken
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
@@ -102,10 +103,10 @@ def test_an_evaluation_amid_training_leaves_loss_and_gradients_as_they_were(name
     assert all(torch.equal(gradient, seen[1][1][weight]) for weight, gradient in seen[0][1].items())
 
 
-def model_of(base: Path, **changes: object) -> Any:
+def model_of(base: Path, prepared: Path | None = None, **changes: object) -> Any:
     from tasks.stages.train.fit import make_model
 
-    return make_model(Train(**{**tiny.TRAIN, **changes}), base, None)  # type: ignore[arg-type]
+    return make_model(Train(**{**tiny.TRAIN, **changes}), base, None, prepared)  # type: ignore[arg-type]
 
 
 def loss_and_gradients(model: Any) -> tuple[float, dict[str, torch.Tensor]]:
@@ -128,15 +129,21 @@ RECOMPUTED = {
     **{name: TUNERS[name] for name in ("pissa", "dora", "nf4", "8 bits", "ia3")},
     **{kind: {"kind": kind} for kind in ("lora", "full", "prompt", "p_tuning")},
     "bottleneck": {"kind": "bottleneck", "size": 8},
+    "fusion": {"kind": "fusion", "size": 8},
+    "stack": {"kind": "stack", "size": 8},
 }
+OTHERS = {"fusion": ("first", "second"), "stack": ("first",)}  # whose bottleneck adapters they are made of
 
 
 @pytest.mark.parametrize("name", RECOMPUTED)
-def test_activations_that_are_computed_again_give_the_same_gradients(name: str, base: Path) -> None:
-    seen = []
+def test_activations_that_are_computed_again_give_the_same_gradients(name: str, base: Path, tmp_path: Path) -> None:
+    seen, prepared = [], tiny.write_prepared(tmp_path / "rows", 8)
+    for other in OTHERS.get(name, ()):
+        part = bundling.learnt(base, tmp_path / other, 1, **RECOMPUTED["bottleneck"])
+        prepared = bundling.dataset(tmp_path, prepared, **{other: part})
     for again in (False, True):
         torch.manual_seed(1)
-        model = model_of(base, tuner=RECOMPUTED[name], bf16=False)
+        model = model_of(base, prepared, tuner=RECOMPUTED[name], bf16=False)
         if again:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         seen.append(loss_and_gradients(model))
