@@ -94,7 +94,7 @@ def _trainer(params: Train, parent: Path, prepared: Path, folder: Path, rates: R
     from tasks.stages.train.schedule import Unfreezing
 
     begun = ready(params, parent, prepared)
-    alone = params.model_copy(update={"load_best_model_at_end": False, "report_to": []})
+    alone = params.model_copy(update={"load_best_model_at_end": False, "report_to": [], "fsdp": False})
     trainer, _ = make_trainer(alone, parent, begun.processor, begun.rows, folder, prepared)
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     trainer.args.logging_steps, trainer.args.max_steps = 1, rates.steps

@@ -28,7 +28,7 @@ def dry_run(params: Train, parent: Path, prepared: Path, checkpoints: Path) -> N
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="anneal-plan-") as folder:
         prepared_rows = ready(params, parent, prepared)
-        alone = params.model_copy(update={"load_best_model_at_end": False})
+        alone = params.model_copy(update={"load_best_model_at_end": False, "fsdp": False})
         trainer, _ = make_trainer(alone, parent, prepared_rows.processor, prepared_rows.rows, Path(folder), prepared)
         before.load_trackers()
         counted = amounts.count(params, trainer, prepared_rows.rows)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tasks import objectives, tuners
 from tasks.params import Params
-from tasks.stages.train import trackers
+from tasks.stages.train import sharding, trackers
 
 FAR = 2.0  # a rate this many times below or above the sensible ones gets a remark
 
@@ -14,6 +14,8 @@ def problems(params: Params, name: str) -> Iterator[str]:
     train = params.models[name].train
     if reason := trackers.problem(train.report_to):
         yield f"models.{name}.train.{reason}"
+    if reason := sharding.problem(train):
+        yield f"models.{name}.train.{reason}."
     if train.gradient_checkpointing and not tuners.of(train.tuner).checkpointing:
         yield (
             f"models.{name}.train.gradient_checkpointing is true, and tuner.kind {train.tuner.kind} learns what it "

@@ -31,7 +31,7 @@ def run(folder: Path) -> None:
     from tasks.sweeps.follower import Follower
 
     task = Task(**read_json(folder / SETTINGS))
-    params = parse(Train, task.section, "train")
+    params = parse(Train, task.section, "train").model_copy(update={"fsdp": False})  # a trial is a process
     processor, rows, _ = ready(params, Path(task.parent), Path(task.prepared))
     trainer, history = make_trainer(params, Path(task.parent), processor, rows, folder / RUN, Path(task.prepared))
     objective = objectives.of(params.objective)

@@ -4,6 +4,7 @@ which tokens are trained on.
 
 import hashlib
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from tasks.errors import AnnealError
 from tasks.files import sha256, whole_directory, write_json
 from tasks.models import vocabulary
 from tasks.plan import before
-from tasks.stages.train import processes
+from tasks.stages.train import processes, sharding
 from tasks.stages.train.guards.whole import last_whole_checkpoint
 from tasks.stages.train.params import Train
 from tasks.stages.train.ready import ready
@@ -59,7 +60,7 @@ def _fingerprint(params: Train, parent: Path, prepared: Path) -> str:
 
 def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, report: Path) -> None:
     from tasks.stages.train import embedding
-    from tasks.stages.train.fit import make_trainer
+    from tasks.stages.train.fit import make_model, make_trainer
     from tasks.stages.train.guards.ends import look_after, look_before
     from tasks.stages.train.xray import write_lengths, write_xray
 
@@ -75,8 +76,11 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
     plan = before.announce(params, trainer, kept, run)
     trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
+    if trainer.divides and processes.is_first():
+        print(sharding.SKIPPED, file=sys.stderr, flush=True)
     look_before(params, trainer, processor, run)
     _learn(params, trainer, history, run)
+    trainer.make_whole(partial(make_model, params, parent, processor, prepared))
     if not processes.is_first():
         return
     embedding.widen(objective.body(trainer.model))

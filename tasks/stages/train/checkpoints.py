@@ -42,8 +42,15 @@ class LearntWeights(Leaves):
             self.add_callback(Unfreezing(groups))
 
     def learnt(self) -> dict[str, torch.Tensor]:
-        """The weights that learn at any time of the run, frozen now or not."""
+        """The weights that learn at any time of the run, frozen now or not; whole, in the first process."""
+        return self.held()
+
+    def held(self) -> dict[str, torch.Tensor]:
+        """What this process has of them."""
         return {name: weight.data for name, weight in self.model.named_parameters() if name in self.names}
+
+    def make_whole(self, build: Callable[[], nn.Module]) -> None:
+        """After a training: let the model be one as of `build`. All processes call this together."""
 
     def create_optimizer(self, model: nn.Module = None) -> Optimizer:
         """transformers' optimizer, with its parameter groups split by `groups`."""
@@ -64,17 +71,24 @@ class LearntWeights(Leaves):
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         """Write a checkpoint: the weights that learn at any time, also those that are frozen now."""
-        folder = Path(output_dir or self.args.output_dir)
+        self.write_checkpoint(Path(output_dir or self.args.output_dir), self.learnt())
+
+    def write_checkpoint(self, folder: Path, weights: dict[str, torch.Tensor]) -> None:
+        """Write the weights that learn, and the state of the guards."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, folder / LEARNT)
+        save_file({name: weight.contiguous().cpu() for name, weight in weights.items()}, folder / LEARNT)
         self.keep_guards(folder)
+
+    def load_learnt(self, file: Path) -> None:
+        """Restore weights that learn; KeyError if the file holds others."""
+        weights = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, value in load_file(file).items():
+                weights[name].copy_(value)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module = None) -> None:
         """Restore the weights of a checkpoint; KeyError if it holds others."""
-        weights = dict((model or self.model).named_parameters())
-        with torch.no_grad():
-            for name, value in load_file(Path(resume_from_checkpoint) / LEARNT).items():
-                weights[name].copy_(value)
+        self.load_learnt(Path(resume_from_checkpoint) / LEARNT)
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(self.state.best_model_checkpoint)

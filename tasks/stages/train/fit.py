@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from tasks.stages.train.checkpoints import LearntWeights
+    from tasks.stages.train.trainer import ObjectiveTrainer
 
 
 def make_trainer(
@@ -46,7 +47,7 @@ def make_trainer(
     model = make_model(params, parent, processor, prepared)
     groups = _groups(params, model)
     freeze(model, groups, math.ceil(params.num_train_epochs) - 1)  # for good what would begin after the last epoch
-    if "encoder" in objective.architectures:
+    if "encoder" in objective.architectures and not params.fsdp:
         _narrow(params, objective.body(model), rows, processor)
     schedule = SCHEDULES.get(params.lr_scheduler_type)
     stopping = [EarlyStoppingCallback(params.early_stopping_patience)] if params.load_best_model_at_end else []
@@ -81,20 +82,17 @@ def _trainer_on_rows(parts: Parts) -> "LearntWeights":
     from transformers import TrainingArguments
 
     from tasks.models import fast_lora
-    from tasks.stages.train.shared_trainer import SharedTrainer
-    from tasks.stages.train.trainer import ObjectiveTrainer
 
     params, processor, rows = parts.params, parts.processor, parts.rows
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
-    kind = SharedTrainer if processes.count() > 1 else ObjectiveTrainer
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
-    shares = shares and not params.gradient_checkpointing  # which drops keys and values that are passed in
-    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares else []
-    return kind(
+    whole = not params.gradient_checkpointing and not params.fsdp  # one drops keys and values that are passed in
+    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares and whole else []
+    return _kind(params)(
         objective=objective,
         settings=params.objective,
         prefix=prefix,
-        core=None if params.gradient_checkpointing else fast_lora.of(parts.model),
+        core=fast_lora.of(parts.model) if whole else None,
         groups=parts.groups,
         schedule=parts.schedule,
         model=parts.model,
@@ -104,6 +102,21 @@ def _trainer_on_rows(parts: Parts) -> "LearntWeights":
         data_collator=lambda batch: objective.collate(batch, processor.pad_token_id, len(prefix)),
         callbacks=list(parts.callbacks),
     )
+
+
+def _kind(params: Train) -> "type[ObjectiveTrainer]":
+    """The Trainer of one process, of several, or of several that divide the weights."""
+    if processes.count() == 1:
+        from tasks.stages.train.trainer import ObjectiveTrainer
+
+        return ObjectiveTrainer
+    if params.fsdp:
+        from tasks.stages.train.sharded_trainer import ShardedTrainer
+
+        return ShardedTrainer
+    from tasks.stages.train.shared_trainer import SharedTrainer
+
+    return SharedTrainer
 
 
 def _narrow(params: Train, body: "nn.Module", rows: Mapping[str, Sequence[Encoded]], processor: Processor) -> None:

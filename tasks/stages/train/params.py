@@ -101,6 +101,11 @@ class Train(Section):
     bf16: bool = Field(default=True, description="compute in bfloat16 where the hardware supports it")
     fp16: bool = Field(default=False, description="compute in float16 with loss scaling; GPU only")
     gradient_checkpointing: bool = Field(default=False, description="recompute activations to save memory")
+    fsdp: bool = Field(
+        default=False,
+        description="divide weights, gradients and optimizer among the processes, for a model that one device cannot "
+        "hold; needs several",
+    )
     optim: Annotated[str, AfterValidator(_optimizer)] = "adamw_torch_fused"
     optim_args: str | None = Field(default=None, description="`momentum=0.9, nesterov=true` of sgd, for example")
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9

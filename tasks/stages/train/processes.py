@@ -18,6 +18,7 @@ from tasks import objectives, tuners
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, write_json
 from tasks.locks import hold_lock
+from tasks.stages.train import sharding
 from tasks.stages.train.params import Train
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def wanted(params: Train) -> int:
 
         devices = torch.cuda.device_count()
         number = max((number for number in range(2, devices + 1) if not _problem(params, number)), default=1)
+        if problem := _problem(params, number):
+            raise ParamsError(f"params.yaml: {problem}.")
         if number == 1 < devices:  # else transformers would divide each batch among them by DataParallel
             os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
         return number
@@ -67,6 +70,13 @@ def _problem(params: Train, number: int) -> str:
         return f"train.objective.kind {params.objective.kind} writes its own answers, which is done by one process only"
     if number > 1 and not getattr(tuners.of(params.tuner), "learns", True):
         return f"train.tuner.kind {params.tuner.kind} learns nothing, which needs one process only"
+    if reason := sharding.problem(params):
+        return f"train.{reason}"
+    if number == 1 and params.fsdp:
+        return (
+            "train.fsdp divides the weights among several processes, and this training would be one: leave it out, or "
+            f"train on several devices ({COUNT} says how many processes)"
+        )
     rows = params.per_device_train_batch_size * params.gradient_accumulation_steps
     if params.gradient_accumulation_steps % number and params.per_device_train_batch_size % number:
         return (

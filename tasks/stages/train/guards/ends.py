@@ -23,10 +23,10 @@ FILE = "general.json"  # beside the checkpoints: how surprising general text was
 
 def look_before(params: Train, trainer: "LearntWeights", processor: Processor, run: Path) -> None:
     """Note what the parent makes of general text, unless the run that is continued has. The first process does it."""
-    if not _forgets(params) or not processes.is_first() or (run / FILE).exists() or trainer.is_fsdp_enabled:
+    if not _forgets(params) or not processes.is_first() or (run / FILE).exists() or trainer.divides:
         return
     with _reading(params, trainer) as model, _as_parent(params, model):
-        before = forgetting.perplexity(model, processor)
+        before = forgetting.perplexity(model, getattr(processor, "tokenizer", processor))
     write_json(run / FILE, {"perplexity": before})
 
 
@@ -46,11 +46,11 @@ def look_after(
     }
     if _forgets(params) and (run / FILE).exists():
         with _reading(params, trainer) as model:
-            after = forgetting.perplexity(model, processor)
+            after = forgetting.perplexity(model, getattr(processor, "tokenizer", processor))
         before = read_json(run / FILE)["perplexity"]
         said["forgetting"] = forgetting.problem(guards, before, after)
         figures |= {"general_perplexity_before": before, "general_perplexity": after}
-    if _repeats(params) and not trainer.is_fsdp_enabled:
+    if _repeats(params) and not trainer.divides:
         with _reading(params, trainer) as model:
             told = [memorising.verbatim(model, processor.pad_token_id, rows[name]) for name in ("train", "validation")]
         said["memorising"] = memorising.problem(guards, *told)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -32,10 +32,19 @@ class JudgedSteps(Trainer):  # type: ignore[misc]
     lr_scheduler: LRScheduler
     _tr_loss: torch.Tensor
     guards: Guards | None = None
+    divides = False  # whether no process has all weights
     evaluation_is_due = False  # of this step, since a run left before it was made
 
     def learnt(self) -> dict[str, torch.Tensor]:
         """The weights that learn; see LearntWeights."""
+        raise NotImplementedError
+
+    def held(self) -> dict[str, torch.Tensor]:
+        """What this process has of them."""
+        raise NotImplementedError
+
+    def load_learnt(self, file: Path) -> None:
+        """Restore them."""
         raise NotImplementedError
 
     def guard(self, guards: Guards, body: nn.Module, writes_answers: bool) -> None:
@@ -119,16 +128,14 @@ class JudgedSteps(Trainer):  # type: ignore[misc]
         return f"the best weights, of step {checkpoint.name.rpartition('-')[2]}"
 
     def _restore_start(self) -> str:
-        weights = self.learnt()
-        for name, value in load_file(Path(self.args.output_dir) / START).items():
-            weights[name].copy_(value)
+        self.load_learnt(Path(self.args.output_dir) / START)
         getattr(self.optimizer, "optimizer", self.optimizer).state.clear()
         return "the weights of the start"
 
     def _look_at_gradients(self) -> None:
         """Note which weights have a gradient, until it can be said which have none."""
         step = self.state.global_step + 1
-        if step > gradient.STEPS or self.is_fsdp_enabled:  # a part of a weight may well have none
+        if step > gradient.STEPS or self.divides:  # a part of a weight may well have none
             return
         learning = {name: weight for name, weight in self.tuned.items() if weight.requires_grad}
         self.reached |= gradient.reached(learning, self.writes_answers)
@@ -180,9 +187,10 @@ class JudgedSteps(Trainer):  # type: ignore[misc]
         run = Path(self.args.output_dir)
         file = run / f"checkpoint-{self.state.global_step}" / STATE
         if not self.state.global_step:
+            weights = self.learnt()
             if self.args.should_save:
                 run.mkdir(parents=True, exist_ok=True)
-                save_file({name: weight.contiguous().cpu() for name, weight in self.learnt().items()}, run / START)
+                save_file({name: weight.contiguous().cpu() for name, weight in weights.items()}, run / START)
         elif file.exists():
             state = read_json(file)
             self.watch, self.audit = watch.of_json(state["watch"]), Audit(state["audit"])
@@ -205,7 +213,7 @@ class _Begin(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if control.should_save or control.should_evaluate:
-            finite = all(bool(torch.isfinite(weight).all()) for weight in self.trainer.learnt().values())
+            finite = all(bool(torch.isfinite(weight).all()) for weight in self.trainer.held().values())
             if self.trainer._over_ranks(torch.tensor(float(finite), device=args.device)) < 1:
                 self.trainer._go_back(state.global_step, "finite", "weights are not finite numbers")
 
