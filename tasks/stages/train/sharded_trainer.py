@@ -61,6 +61,8 @@ class ShardedTrainer(SharedTrainer):
         learnt = self.learnt()
         if processes.is_first():
             self.model = build()
+            if getattr(self.model, "config", None) is not None:  # as transformers sets it
+                self.model.config.use_cache = self.args.use_cache
             with torch.no_grad():
                 for name, weight in self.model.named_parameters():
                     if name in learnt:
@@ -104,8 +106,8 @@ def _whole(state: State) -> State:
 def _cpu(value: object) -> object:
     if not isinstance(value, torch.Tensor):
         return value
-    value = sharding.whole(value)
-    return value.cpu() if processes.is_first() else None
+    gathered = sharding.whole(value)
+    return gathered.cpu() if processes.is_first() else None
 
 
 def _divided(state: State, optimizer: Optimizer) -> State:

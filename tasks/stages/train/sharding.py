@@ -35,8 +35,8 @@ def problem(params: Train) -> str:
         return f"fsdp is true, and tuner.kind {tuner.kind} is none of {' and '.join(TUNERS)}, whose weights it divides"
     if getattr(tuner, "gradual_unfreezing", False):
         return "fsdp is true, and tuner.gradual_unfreezing changes what learns on the way; leave one of them out"
-    if str(getattr(tuner, "init_lora_weights", True)) not in ("True", "gaussian"):
-        return f"fsdp is true, and tuner.init_lora_weights {tuner.init_lora_weights} changes the parent; leave one out"
+    if (start := str(getattr(tuner, "init_lora_weights", True))) not in ("True", "gaussian"):
+        return f"fsdp is true, and tuner.init_lora_weights {start} changes the parent; leave one of them out"
     if params.optim not in OPTIMIZERS:
         return f"fsdp is true, and optim {params.optim} does not step parts of a weight; use {', '.join(OPTIMIZERS)}"
     return "fsdp is true, and fp16 scales the loss of whole weights; use bf16" if params.fp16 else ""

@@ -89,6 +89,10 @@ class SharedTrainer(ObjectiveTrainer):
         loss = loss * (self.factor if counts else 0.0)
         return (loss, {}) if return_outputs else loss
 
+    def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
+        self._tr_loss.copy_(self._over_ranks(self._tr_loss))  # a checkpoint keeps that of the first process
+        super()._save_checkpoint(model, trial)
+
     def _track_num_input_tokens(self, inputs: Batch) -> None:
         """As transformers', without the tokens of what is filled in."""
         batch, counts = without_mark(inputs)
