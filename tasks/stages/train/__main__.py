@@ -4,7 +4,6 @@ which tokens are trained on.
 
 import hashlib
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from tasks.errors import AnnealError
 from tasks.files import sha256, whole_directory, write_json
 from tasks.models import vocabulary
 from tasks.plan import before
-from tasks.stages.train import processes, sharding
+from tasks.stages.train import processes
 from tasks.stages.train.guards.whole import last_whole_checkpoint
 from tasks.stages.train.params import Train
 from tasks.stages.train.ready import ready
@@ -76,8 +75,6 @@ def _train(params: Train, parent: Path, prepared: Path, run: Path, out: Path, re
     trainer, history = make_trainer(params, parent, processor, kept, run, prepared)
     plan = before.announce(params, trainer, kept, run)
     trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
-    if trainer.divides and processes.is_first():
-        print(sharding.SKIPPED, file=sys.stderr, flush=True)
     look_before(params, trainer, processor, run)
     _learn(params, trainer, history, run)
     trainer.make_whole(partial(make_model, params, parent, processor, prepared))

@@ -1,21 +1,23 @@
 """The Trainer of a training whose weights are divided among its processes. Its checkpoints are those of others: whole
-weights and a whole optimizer, which the first process writes.
+weights and a whole optimizer, which the first process writes, without pickles.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
-from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from tasks.stages.train import processes, sharding
 from tasks.stages.train.shared_trainer import SharedTrainer
 
-State = dict[str, Any]  # of an optimizer, as torch has it
+OPTIMIZER = "optimizer.safetensors"  # in a checkpoint, with the schedule
+State = dict[int, dict[str, Any]]  # of an optimizer, as torch has it: of each weight, by its number
 
 
 class ShardedTrainer(SharedTrainer):
@@ -75,17 +77,27 @@ class ShardedTrainer(SharedTrainer):
             self.write_checkpoint(Path(output_dir or self.args.output_dir), weights)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        state = _whole(self.optimizer.state_dict())
+        state = self.optimizer.state_dict()
+        tensors, others = _gathered(state["state"])
+        told = {"groups": state["param_groups"], "others": others, "schedule": self.lr_scheduler.state_dict()}
         if self.args.should_save:
-            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+            save_file(tensors, Path(output_dir) / OPTIMIZER, metadata={"told": json.dumps(told)})
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        state = torch.load(Path(checkpoint) / OPTIMIZER_NAME, map_location="cpu", weights_only=True, mmap=True)
-        self.optimizer.load_state_dict(_divided(state, self.optimizer))
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        with safe_open(Path(checkpoint) / OPTIMIZER, "pt") as file:
+            told = json.loads(file.metadata()["told"])
+            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            numbers = [number for group in told["groups"] for number in group["params"]]
+            state: State = {number: told["others"].get(str(number), {}) for number in numbers}
+            for key in sorted(file.keys()):
+                number, name = int(key.partition(".")[0]), key.partition(".")[2]
+                value, weight = file.get_tensor(key), weights[numbers.index(number)]
+                state[number][name] = sharding.like(value, weight) if value.shape == weight.shape else value
+        state = {number: values for number, values in state.items() if values}
+        self.optimizer.load_state_dict({"state": state, "param_groups": told["groups"]})
+        self.lr_scheduler.load_state_dict(told["schedule"])
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: object = None) -> object:
         if isinstance(grad_norm, torch.Tensor):
@@ -93,33 +105,16 @@ class ShardedTrainer(SharedTrainer):
         return super()._get_grad_norm(model, grad_norm)
 
 
-def _whole(state: State) -> State:
-    """The state of an optimizer with whole tensors, empty in all processes but the first."""
-    gathered: State = {"state": {}, "param_groups": state["param_groups"]}
-    for number, values in state["state"].items():
-        kept = {name: _cpu(value) for name, value in values.items()}
-        if processes.is_first():
-            gathered["state"][number] = kept
-    return gathered
-
-
-def _cpu(value: object) -> object:
-    if not isinstance(value, torch.Tensor):
-        return value
-    gathered = sharding.whole(value)
-    return gathered.cpu() if processes.is_first() else None
-
-
-def _divided(state: State, optimizer: Optimizer) -> State:
-    """The whole state of an optimizer in the parts of this process."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    numbers = [number for group in state["param_groups"] for number in group["params"]]
-    parts: State = {"state": {}, "param_groups": state["param_groups"]}
-    for number, weight in zip(numbers, weights, strict=True):
-        if number in state["state"]:
-            values = state["state"][number].items()
-            parts["state"][number] = {
-                name: sharding.like(value, weight) if getattr(value, "shape", ()) == weight.shape else value
-                for name, value in values
-            }
-    return parts
+def _gathered(state: State) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, object]]]:
+    """(the whole tensors of an optimizer's state by `number.name`, in the first process; what are no tensors)."""
+    tensors: dict[str, torch.Tensor] = {}
+    others: dict[int, dict[str, object]] = {}
+    for number, values in state.items():
+        for name, value in values.items():
+            if not isinstance(value, torch.Tensor):
+                others.setdefault(number, {})[name] = value
+                continue
+            gathered = sharding.whole(value)
+            if processes.is_first():
+                tensors[f"{number}.{name}"] = gathered.contiguous().cpu()
+    return tensors, others

@@ -1,5 +1,6 @@
 """What is looked at before a training and after it, and only said: over-fitting, memorising, forgetting."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from tasks import objectives, tuners
 from tasks.dataset.encoded import Encoded, Processor
 from tasks.files import read_json, write_json
-from tasks.stages.train import processes
+from tasks.stages.train import processes, sharding
 from tasks.stages.train.guards import forgetting, memorising, overfitting
 from tasks.stages.train.params import Train
 
@@ -23,6 +24,8 @@ FILE = "general.json"  # beside the checkpoints: how surprising general text was
 
 def look_before(params: Train, trainer: "LearntWeights", processor: Processor, run: Path) -> None:
     """Note what the parent makes of general text, unless the run that is continued has. The first process does it."""
+    if trainer.divides and processes.is_first():
+        print(sharding.SKIPPED, file=sys.stderr, flush=True)
     if not _forgets(params) or not processes.is_first() or (run / FILE).exists() or trainer.divides:
         return
     with _reading(params, trainer) as model, _as_parent(params, model):
