@@ -84,7 +84,7 @@ def server(slot: str, weights: Path, merged: dict[str, Path], max_model_len: int
         yield Server(asked.url, process, time.monotonic() - began)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
         state.free(slot)
 
 
