@@ -50,6 +50,17 @@ class Tracked:
         self._try(lambda: self.client.set_tag(run, "trial_state", state))
         self._try(lambda: self.client.set_terminated(run, "FAILED" if state == "failed" else "FINISHED"))
 
+    def close_left(self) -> None:
+        """Close the runs of trials that a killed sweep left open; one may have no folder yet."""
+        of_trials = f"tags.`mlflow.parentRunId` = '{self.parent}' AND attributes.run_name LIKE 'trial %'"
+
+        def close() -> None:
+            experiments = [tracking.experiment_id(self.client)]
+            for left in self.client.search_runs(experiments, f"{of_trials} AND attributes.status = 'RUNNING'"):
+                self.end(left.info.run_id, "failed", {})
+
+        self._try(close)
+
     def finish(self, figures: Mapping[str, float], words: str) -> None:
         """Close the sweep's own run."""
         self._try(lambda: self.client.set_tag(self.parent, "mlflow.note.content", words))

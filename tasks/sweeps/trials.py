@@ -52,8 +52,7 @@ class Trials:
 
     def _clear(self) -> None:
         """Remove what trials of a killed sweep left, and close their runs."""
-        for note in self.folder.glob(f"*/{RUN}/{NOTE}"):
-            self.tracked.end(note.read_text(encoding="utf-8"), "failed", {})
+        self.tracked.close_left()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _begin(self) -> None:

@@ -44,6 +44,7 @@ def cells(shape: str, number: int, text: str) -> dict[str, str]:
             "choice": {"prompt": text, "chosen": REPLIES[number], "rejected": "No."},
             "rated": {"messages": turns(text, REPLIES[number]), "label": ["true", "false"][number % 2]},
             "text": {"text": text},
+            "infill": {"prefix": text, "middle": REPLIES[number], "suffix": " That is all."},
             "pair": {"source": text, "target": REPLIES[number]},
             "labelled": {"t": text, "l": ["a", "b"][number % 40 % 2]},
             "scored": {"t": text, "n": str(number % 40 / 4)},

@@ -4,6 +4,7 @@ shape, and what a process used.
 
 import json
 import math
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,10 +114,11 @@ def test_a_process_is_run_once_and_its_peak_is_its_own(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     words = ["-c", "print('{\"made\": %d}' % len(bytearray(400 * 2**20)))"]
     usage = stage_runs.process("made@things", words)
-    assert 400 < usage.peak_mib < 2000 and stage_runs.last_line("made@things") == {"made": 400 * 2**20}
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB; a process begins with its parent's peak
+    assert 400 < usage.peak_mib < own + 2000 and stage_runs.last_line("made@things") == {"made": 400 * 2**20}
     assert stage_runs.process("made@things", ["-c", "raise SystemExit(1)"]) == usage
     small = stage_runs.process("small@things", ["-c", "pass"])  # begins with the memory of this process
-    assert small.peak_mib < usage.peak_mib
+    assert small.peak_mib <= max(usage.peak_mib, own)
 
 
 @pytest.mark.slow
