@@ -20,7 +20,8 @@ from tests.tasks import matrix
 from tests.tasks.shared_runs import ACCUMULATED
 from tests.tasks.stopping import broken
 
-CHANGES = matrix.settings("sft", "full", **ACCUMULATED)
+CHANGES = matrix.settings("sft", "full", **{**ACCUMULATED, "eval_steps": 0.3})  # after steps 2, 4 and 6 of 6
+STOPPED = 5  # the last checkpoint is from the middle of the second epoch
 
 
 def run(folder: Path, place: str, **changes: object) -> SimpleNamespace:
@@ -58,5 +59,5 @@ def process(folder: Path, rank: int, port: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShardedTrainer, "make_whole", noted(folder, ShardedTrainer.make_whole))
         run(folder, "divided", fsdp=True)
-    broken(folder / "continued", folder / "base", folder / "rows", 4, **{**CHANGES, "fsdp": True})
+    broken(folder / "continued", folder / "base", folder / "rows", STOPPED, **{**CHANGES, "fsdp": True})
     run(folder, "continued", fsdp=True)

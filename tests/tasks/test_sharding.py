@@ -75,7 +75,7 @@ def made(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         process.kill()
     said = [(folder / f"said-{rank}.txt").read_text() for rank in (0, 1)]
     assert [process.exitcode for process in started] == [0, 0, 0], "\n".join(said)[-4000:]
-    assert said[0].count(sharding.SKIPPED) == 3 and "continuing from checkpoint-3" in said[0]
+    assert said[0].count(sharding.SKIPPED) == 3 and "continuing from checkpoint-4" in said[0]
     return folder
 
 

@@ -45,12 +45,18 @@ class SharedTrainer(ObjectiveTrainer):
 
     def _get_train_sampler(self, train_dataset: list[Encoded] | None = None) -> EpochOrder:
         batch, number = self.args.train_batch_size, processes.count()
-        return EpochOrder(
+        self.order = EpochOrder(
             batch * number * self.args.gradient_accumulation_steps,
             self.train_dataset,
             self.args.data_seed,
             filled(len(self.train_dataset), batch),
         )
+        return self.order
+
+    def _run_epoch(self, **kwargs: Any) -> None:
+        """transformers does not tell the order its epoch where a run goes on in the middle of one."""
+        self.order.set_epoch(kwargs["epoch"])
+        super()._run_epoch(**kwargs)
 
     def get_eval_dataloader(self, eval_dataset: object = None) -> DataLoader:
         """All held-out rows, in each process."""
