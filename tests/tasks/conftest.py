@@ -1,4 +1,6 @@
-"""Records of both kinds for tests: SQLite in a folder of their own, and a real PostgreSQL."""
+"""Records of both kinds for tests: SQLite in a folder of their own, and a real PostgreSQL. And what the pairs of
+test_matrix*.py are trained on.
+"""
 
 from __future__ import annotations
 
@@ -79,3 +81,27 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     yield made
     database.metadata.drop_all(made)
     made.dispose()
+
+
+@pytest.fixture(scope="module")
+def matrix_rows(tmp_path_factory: pytest.TempPathFactory, base: Path) -> dict[str, Path]:
+    """objective: what it is trained on."""
+    from tasks import kinds
+    from tests.tasks import matrix
+
+    place = tmp_path_factory.mktemp("rows")
+    return {name: matrix.prepared(place / name, name, base) for name in kinds.names("tasks.objectives")}
+
+
+@pytest.fixture(scope="module")
+def matrix_bases(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """objective: the base that it trains."""
+    from tasks import kinds
+    from tests import encoders, pictures, sequences
+
+    own = {
+        "seq2seq": sequences.make_base(tmp_path_factory.mktemp("sequences") / "weights"),
+        "classify_images": pictures.make_base(tmp_path_factory.mktemp("pictures") / "weights"),
+        "extract": encoders.make_base(tmp_path_factory.mktemp("encoder") / "weights"),
+    }
+    return {name: own.get(name, base) for name in kinds.names("tasks.objectives")}

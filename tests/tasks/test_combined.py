@@ -14,7 +14,7 @@ from tasks.files import read_json, read_jsonl, sha256
 from tasks.stages.train.fit import make_model
 from tests import tiny
 from tests.tasks.bundling import dataset, learnt, settings
-from tests.tasks.test_matrix import package
+from tests.tasks.matrix_checks import package
 
 pytestmark = pytest.mark.slow  # models are loaded
 

@@ -10,7 +10,7 @@ from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256
 from tasks.weights.tuned import answer
 from tests.tasks import matrix
-from tests.tasks.test_matrix import package
+from tests.tasks.matrix_checks import package
 
 pytestmark = pytest.mark.slow  # each test trains
 

@@ -14,7 +14,7 @@ from tasks.serve.forms import Form, possible
 from tasks.tuners.lora import Params as Lora
 from tasks.weights.tuned import answer
 from tests import sequences, tiny
-from tests.tasks.test_matrix import package
+from tests.tasks.matrix_checks import package
 from tests.tasks.test_serve_transformers import serving
 
 pytestmark = pytest.mark.slow  # a tiny model is trained once, and loaded

@@ -16,8 +16,8 @@ from tasks.stages.train.fit import make_model
 from tests import tiny
 from tests.tasks import matrix
 from tests.tasks.bundling import dataset, learnt, settings
+from tests.tasks.matrix_checks import learns, package
 from tests.tasks.stopping import broken
-from tests.tasks.test_matrix import learns, package
 
 pytestmark = pytest.mark.slow  # models are loaded
 

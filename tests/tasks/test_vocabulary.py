@@ -19,7 +19,7 @@ from tasks.weights import tuned
 from tests import texts, tiny
 from tests.sentences import Says
 from tests.tasks import matrix, own_params
-from tests.tasks.test_matrix import package
+from tests.tasks.matrix_checks import package
 
 NEW = ["Größenfilter", "thermo-couple K"]  # a tokenizer of bytes writes the letters of the first as bytes
 PRETRAIN: dict[str, Any] = {
