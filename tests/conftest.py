@@ -28,7 +28,7 @@ test_serving test_own_data test_matrix test_matrix_heads test_matrix_online
 test_serving_readers test_serving_bases test_serving_transformers
 test_serving_two test_serving_cascade test_engine_vllm test_pretraining test_cascade_vllm test_tools_learnt
 test_weights test_resume test_end_to_end test_recipes test_new_kinds test_text_answers
-test_promotion test_reconcile test_release_step
+test_processes test_sharding test_sweep_run test_guards_steps test_promotion test_reconcile test_release_step
 """.split()
 # A test that uses one of these trains, serves, or keeps a registry.
 SLOW_FIXTURES = {"base", "encoder", "tokenizer", "trained", "evaluated", "packaged", "made", "served", "store"}
