@@ -39,9 +39,8 @@ def count(params: Train, trainer: "LearntWeights", rows: Rows) -> Amounts:
     held_out = [len(row["input_ids"]) for row in rows["validation"]]
     parameters, trained = parameters_of(trainer.model, trainer.names)
     online = bool(objectives.online(params.objective))
-    processes = trainer.args.world_size
-    steps = _steps_of(trainer) if online else steps_of(params, len(lengths), processes)
-    batches = [] if online else list(read(params, lengths, processes))
+    steps = _steps_of(trainer) if online else steps_of(params, len(lengths))
+    batches = [] if online else list(read(params, lengths))
     tokens = [tokens_of(params, row) for row in rows["train"]]
     return Amounts(
         parameters=parameters,
@@ -56,13 +55,15 @@ def count(params: Train, trainer: "LearntWeights", rows: Rows) -> Amounts:
     )
 
 
-def steps_of(params: Train, rows: int, processes: int = 1) -> int:
-    """The steps of a run over so many `rows`; the last step of an epoch may have fewer batches than others."""
-    return math.ceil(params.num_train_epochs * _steps_an_epoch(params, rows, processes))
+def steps_of(params: Train, rows: int) -> int:
+    """The steps of a run over so many `rows`, in however many processes; the last step of an epoch may have fewer
+    batches than others.
+    """
+    return math.ceil(params.num_train_epochs * _steps_an_epoch(params, rows))
 
 
-def _steps_an_epoch(params: Train, rows: int, processes: int) -> int:
-    batches = math.ceil(math.ceil(rows / params.per_device_train_batch_size) / processes)
+def _steps_an_epoch(params: Train, rows: int) -> int:
+    batches = math.ceil(rows / params.per_device_train_batch_size)
     return max(1, math.ceil(batches / params.gradient_accumulation_steps))
 
 
@@ -71,21 +72,19 @@ def evaluations(steps: int, every: float) -> int:
     return math.ceil(steps / (math.ceil(steps * every) if every < 1 else every))
 
 
-def read(params: Train, lengths: Sequence[int], processes: int = 1) -> Iterator[list[int]]:
-    """The batches of a run over rows so long, in order: the places of their rows. Of several processes, each takes
-    another batch at the same time.
-    """
+def read(params: Train, lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The batches of a run over rows so long, in order: the places of their rows. Several processes share them."""
     from tasks.stages.train.trainer import EpochOrder
 
     size, accumulated = params.per_device_train_batch_size, params.gradient_accumulation_steps
     # its own length does not matter to the order, only that it is as many tokens
     rows: list[Encoded] = [{"id": "", "input_ids": range(length)} for length in lengths]  # type: ignore[typeddict-item]
-    order, left = EpochOrder(size * accumulated, rows, params.seed), steps_of(params, len(lengths), processes)
+    order, left = EpochOrder(size * accumulated, rows, params.seed), steps_of(params, len(lengths))
     for epoch in range(math.ceil(params.num_train_epochs)):
         order.set_epoch(epoch)
         batches = list(_parts([*order], size))
-        yield from batches[: left * accumulated * processes]
-        left -= _steps_an_epoch(params, len(lengths), processes)
+        yield from batches[: left * accumulated]
+        left -= _steps_an_epoch(params, len(lengths))
 
 
 def tokens_of(params: Train, row: Encoded) -> int:

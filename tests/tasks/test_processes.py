@@ -113,6 +113,7 @@ def test_a_shared_training_is_one_run_and_one_that_was_stopped_goes_on_shared(
     said = capfd.readouterr()
     assert said.out.count("continuing from checkpoint-") == 1 and "training in 2 processes" in said.err
     assert "Traceback" not in said.err and "Warning" not in said.err
+    assert f" {read_json(whole.report / 'metrics.json')['steps']} steps" in said.err, "the plan is of all processes"
     for ours, theirs in zip(evaluations(whole.report), evaluations(shared.report), strict=True):
         told = [[float(value or "nan") for value in line] for line in (ours, theirs)]
         assert told[1] == pytest.approx(told[0], rel=1e-3, nan_ok=True)
