@@ -41,7 +41,7 @@ def planted(change: Callable[[object, int], object], stop: int | None = None):
 
 
 def audit(made) -> list[tuple]:
-    return [(line["step"], line["guard"], line["action"]) for line in read_jsonl(made.report / "guards.jsonl")]
+    return [(line["step"], line["guard"], line["action"]) for line in read_json(made.report / "guards.json")]
 
 
 def finite(folder: Path) -> bool:
@@ -77,7 +77,7 @@ def test_a_spike_is_skipped_and_a_run_of_them_goes_back_to_the_best_weights_at_h
         (29, "spike", "skip"),
         (30, "spike", "back"),
     ]
-    last = read_jsonl(made.report / "guards.jsonl")[-1]["words"]
+    last = read_json(made.report / "guards.json")[-1]["words"]
     assert "back to the best weights, of step 25, at 0.5 times the learning rate" in last
     rates = [float(line.split(",")[3] or 0) for line in (made.report / "loss.csv").read_text().splitlines()[1:]]
     assert max(rates[-2:]) < 0.5 * CHANGES["learning_rate"] * 0.2  # cosine, and halved
@@ -94,7 +94,7 @@ def test_a_run_that_was_killed_after_going_back_ends_in_the_same_bytes(base, few
         with planted(trouble):
             made = run(place, base, few, **CHANGES)
         assert sha256(made.adapter) == sha256(whole.adapter)
-        for name in ("guards.jsonl", "loss.csv"):
+        for name in ("guards.json", "loss.csv"):
             assert (made.report / name).read_bytes() == (whole.report / name).read_bytes()
 
 
@@ -115,7 +115,7 @@ def test_a_rate_that_is_too_high_is_halved_from_the_best_weights(base, few, tmp_
     """The loss is what a diverged run has, until the rate is lower."""
     with planted(lambda loss, step: loss * 0 + 30 if 8 <= step < 30 else loss):
         made = run(tmp_path, base, few, **{**CHANGES, "guards": {"spike": None}})
-    lines = read_jsonl(made.report / "guards.jsonl")
+    lines = read_json(made.report / "guards.json")
     assert [(line["guard"], line["action"]) for line in lines if line["guard"] == "rate"] == [("rate", "back")]
 
 
@@ -158,7 +158,7 @@ def test_a_run_that_learns_by_heart_says_so(base, few, tmp_path):
         "guards": {"forgotten": 1.01},
     }
     made = run(tmp_path, base, by_heart, **changes)
-    guards = {line["guard"]: line["words"] for line in read_jsonl(made.report / "guards.jsonl")}
+    guards = {line["guard"]: line["words"] for line in read_json(made.report / "guards.json")}
     assert {"overfitting", "memorising", "forgetting"} <= guards.keys()
     metrics = read_json(made.report / "metrics.json")
     assert metrics["memorised"] > 0.9 and metrics["memorised_validation"] == 0
@@ -166,5 +166,5 @@ def test_a_run_that_learns_by_heart_says_so(base, few, tmp_path):
 
 
 def test_a_run_that_learns_its_task_is_not_called_memorised(trained):
-    assert not [line for line in read_jsonl(trained.report / "guards.jsonl") if line["guard"] != "forgetting"]
+    assert not [line for line in read_json(trained.report / "guards.json") if line["guard"] != "forgetting"]
     assert read_json(trained.report / "metrics.json")["memorised_validation"] > 0.9

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.files import write_json, write_jsonl
+from tasks.files import write_json
 from tasks.steps.report.reward_plot import reward_curves
 from tests.tasks.reported import SUMMARY, rendered, small_run, write_table
 
@@ -37,5 +37,5 @@ def test_the_page_says_what_guards_noticed(tmp_path: Path):
     folders = small_run(tmp_path)
     assert "What was noticed" not in rendered(tmp_path, SUMMARY)
     line = {"step": 7, "guard": "finite", "action": "skip", "words": "the training loss is nan; the batch is <skipped>"}
-    write_jsonl(folders["train"] / "guards.jsonl", [line])
+    write_json(folders["train"] / "guards.json", [line])
     assert "<li>Step 7: the training loss is nan; the batch is &lt;skipped&gt;.</li>" in rendered(tmp_path, SUMMARY)

@@ -29,7 +29,7 @@ def test_a_run_writes_the_adapter_and_its_report_and_nothing_else_stays(trained)
         "loss.csv",
         "lengths.csv",
         "xray.html",
-        "guards.jsonl",
+        "guards.json",
     }
     assert [path.name for path in trained.checkpoints.iterdir() if path.is_dir()] == []
     metrics = read_json(trained.report / "metrics.json")

@@ -27,7 +27,7 @@ OWN_ANSWERS = "What the model writes after each prompt is learnt, by its reward.
 
 def train(params: Train, parent: Path, prepared: Path, checkpoints: Path, out: Path, report: Path) -> None:
     """Write the best adapter to `out/` and `metrics.json`, `timing.json`, `loss.csv`, `lengths.csv`, `xray.html` and
-    `guards.jsonl` to `report/`.
+    `guards.json` to `report/`.
 
     `checkpoints/` keeps what a killed run needs to continue; it is emptied when the run is done.
     Raises AnnealError for rows without trainable tokens, a template that does not fit, or a loss that is not finite.

@@ -11,7 +11,7 @@ from tasks.comparison import contestants
 from tasks.comparison.contestants import PARENT, TUNED
 from tasks.comparison.measure_names import words
 from tasks.dataset import answered
-from tasks.files import read_json, read_jsonl, write_text
+from tasks.files import read_json, write_text
 from tasks.formats.answer import AnswerFormat, Continuation
 from tasks.stages.evaluate.measures.measure import slug
 from tasks.steps.report import calibration, code, confusion, glossary, plots
@@ -47,7 +47,7 @@ def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path)
         checks=checks(summary),
         loss=reward_curves(curves) or plots.loss_curves(curves),
         stopped=read_json(train / "metrics.json").get("stopped") if (train / "metrics.json").exists() else None,
-        guards=read_jsonl(train / "guards.jsonl") if (train / "guards.jsonl").exists() else [],
+        guards=read_json(train / "guards.json") if (train / "guards.json").exists() else [],
         lengths=plots.length_histograms(read_csv(train / "lengths.csv")),
         xray=os.path.relpath(train / "xray.html", out.parent) if (train / "xray.html").exists() else None,
         where=[

@@ -1,12 +1,12 @@
-"""The lines of what guards found and did: on the screen, in the checkpoints, and in guards.jsonl of the report."""
+"""The lines of what guards found and did: on the screen, in the checkpoints, and in guards.json of the report."""
 
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.files import write_jsonl
+from tasks.files import write_json
 
-FILE = "guards.jsonl"
+FILE = "guards.json"
 
 
 @dataclass
@@ -21,6 +21,6 @@ class Audit:
         print(f"train: step {step}: {words}", file=sys.stderr, flush=True)
 
     def write(self, folder: Path) -> None:
-        """Write the lines to `folder`; an empty file where nothing was found."""
+        """Write the lines to `folder`; an empty list where nothing was found (DVC warns of an empty file)."""
         keys = ("step", "guard", "action", "words")
-        write_jsonl(folder / FILE, [{key: line[key] for key in keys} for line in self.lines])
+        write_json(folder / FILE, [{key: line[key] for key in keys} for line in self.lines])
