@@ -40,9 +40,9 @@ def main() -> None:
     shipped = load_yaml(ROOT / "params.yaml")["models"]
     rows = {name: (shipped[name], {}) for name in ("triage", "triage_labels")}
     rows |= {name: (shipped[like], changes) for name, (like, changes) in OTHERS.items()}
-    wanted = [name for name in options.only.split(",") if name] or list(rows)
+    chosen = [name for name in options.only.split(",") if name] or list(rows)
     compared = {}
-    for name in wanted:
+    for name in chosen:
         row, changes = rows[name]
         compared[name] = _compared(name, row, _short({**row["train"], **changes}, row["dataset"], options.steps))
         print(f"{name:<16} {compared[name]}", flush=True)

@@ -18,11 +18,11 @@ ROWS = (  # label, figure, unit, factor, whether more is better
 
 def draw(figures: Mapping[str, Any]) -> str:
     """An SVG of the figures, that stands on any background."""
-    one, three = figures["one_server"], figures["three_servers"]
-    one = {**one, "alone_seconds": one["first_token_other_adapter_seconds"]}
+    shared, three = figures["one_server"], figures["three_servers"]
+    shared = {**shared, "alone_seconds": shared["first_token_other_adapter_seconds"]}
     three = {**three, "alone_seconds": three["first_token_other_model_seconds"]}
     height = TOP + ROW * len(ROWS) + 34
-    parts = [*_servers(list(figures["tasks"])), *_bars(one, three)]
+    parts = [*_servers(list(figures["tasks"])), *_bars(shared, three)]
     parts.append(
         _text(
             LEFT,

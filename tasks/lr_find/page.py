@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import pages
 from tasks.files import write_text
 from tasks.lr_find.range_test import DIVERGED, Point, Range
 from tasks.lr_find.suggestion import STEEPEST, TENTH, Suggestion
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
-STYLE = Path(__file__).parents[1] / "steps/report/page.css"
 
 
 @dataclass(frozen=True)
@@ -46,43 +46,36 @@ def headline(shown: Shown) -> str:
 
 def sentence(shown: Shown) -> str:
     """The outcome in words, with what it means for the row's own rate."""
-    found, end = shown.suggestion, shown.points[-1].rate
-    if found is None:
+    suggestion, end = shown.suggestion, shown.points[-1].rate
+    if suggestion is None:
         return (
             f"Up to a rate of {end:.1e} the loss did not fall by 2 %: give more STEPS or other LOW and HIGH, or see "
             "whether the rows can be learnt at all."
         )
     words = (
-        f"That is {found.rule}. The loss falls fastest at {found.steepest:.1e}; it is lowest, {found.lowest:.3f}, at "
-        f"{found.lowest_at:.1e}, a tenth of which is {found.tenth:.1e}. "
+        f"That is {suggestion.rule}. The loss falls fastest at {suggestion.steepest:.1e}; "
+        f"it is lowest, {suggestion.lowest:.3f}, at {suggestion.lowest_at:.1e}, "
+        f"a tenth of which is {suggestion.tenth:.1e}. "
     )
-    if found.is_vague:
+    if suggestion.is_vague:
         words += "The two rules are more than ten times apart, so the suggestion is a rough one. "
-    return words + _of_own(shown.own, found)
+    return words + _of_own(shown.own, suggestion)
 
 
-def _of_own(own: float, found: Suggestion) -> str:
-    if own >= found.lowest_at:
+def _of_own(own: float, suggestion: Suggestion) -> str:
+    if own >= suggestion.lowest_at:
         return f"The row's own {own:.1e} is in the part where the loss rises again."
-    if own > 3 * found.rate:
-        return f"The row's own {own:.1e} is {own / found.rate:.0f} times that, and below the rate with the lowest loss."
-    if own < found.rate / 3:
-        return f"The row's own {own:.1e} is {found.rate / own:.0f} times lower."
+    if own > 3 * suggestion.rate:
+        times = f"{own / suggestion.rate:.0f} times that"
+        return f"The row's own {own:.1e} is {times}, and below the rate with the lowest loss."
+    if own < suggestion.rate / 3:
+        return f"The row's own {own:.1e} is {suggestion.rate / own:.0f} times lower."
     return f"The row's own {own:.1e} is about that."
 
 
 def write(shown: Shown, out: Path) -> None:
     """Put one self-contained page at `out`: the same inputs, the same bytes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATE.parent, STYLE.parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE.name).render(
+    page = pages.template(TEMPLATE).render(
         shown=shown,
         headline=headline(shown),
         sentence=sentence(shown),
@@ -101,10 +94,10 @@ def _curve(figure: "Figure", shown: Shown) -> None:
     axes.plot(rates, losses, ".", color=PARENT, alpha=0.6, markersize=5, label="a step")
     axes.plot(rates, means, color=TUNED, linewidth=2, label="smoothed")
     axes.axvline(shown.own, color=MUTED, linewidth=1, linestyle=DASHED, label=f"the row's own: {shown.own:.1e}")
-    if found := shown.suggestion:
-        label = f"suggested: {found.rate:.1e}"
-        axes.axvline(found.rate, color=BAD, linewidth=1.6, label=label)
-        axes.plot(found.lowest_at, found.lowest, "o", color=TUNED, markersize=8, label="lowest")
+    if suggestion := shown.suggestion:
+        label = f"suggested: {suggestion.rate:.1e}"
+        axes.axvline(suggestion.rate, color=BAD, linewidth=1.6, label=label)
+        axes.plot(suggestion.lowest_at, suggestion.lowest, "o", color=TUNED, markersize=8, label="lowest")
     low, high = min(means), max(means[: max(len(means) // 2, 1)])
     axes.set_ylim(max(0.0, low - 0.3 * (high - low)), high + 1.2 * (high - low) + 1e-6)
     axes.set_xlim(min(rates[0], shown.own), shown.rates.high)

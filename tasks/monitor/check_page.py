@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import pages
 from tasks.files import write_text
 from tasks.monitor import alarm, evidently_page
 from tasks.monitor.checks_table import Evidence, MonitorCheck
@@ -50,20 +51,11 @@ def write_page(content: PageContent, folder: Path) -> Path:
     """Put the page at `folder/<time>.html` and `folder/latest.html`; pages beyond MAX_PAGES are deleted. Return its
     path.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    check, folder_of_code = content.check, Path(__file__).parent
+    check = content.check
     page = folder / f"{datetime.fromtimestamp(check.at, UTC):%Y-%m-%dT%H-%M-%S}.html"
-    environment = Environment(
-        loader=FileSystemLoader([folder_of_code, folder_of_code.parent / "steps/report"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     threshold = check.figures["threshold"]
     groups = {group: value for group, value in check.evidence.items() if group != alarm.ALL}
-    text = environment.get_template("check.html.jinja").render(
+    text = pages.template(Path(__file__).with_name("check.html.jinja")).render(
         row=check,
         when=f"{datetime.fromtimestamp(check.at, UTC):%d %B %Y, %H:%M} UTC".lstrip("0"),
         threshold=threshold,

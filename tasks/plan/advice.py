@@ -165,5 +165,5 @@ RULES = (
 
 def given(params: Train, run: Result) -> list[str]:
     """The advice on a run, with sources."""
-    said = ((rule.words(params, run), rule.source) for rule in RULES)
-    return [f"{words} [{source}]" if source else words for words, source in said if words]
+    advice = ((rule.words(params, run), rule.source) for rule in RULES)
+    return [f"{words} [{source}]" if source else words for words, source in advice if words]

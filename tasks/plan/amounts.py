@@ -74,15 +74,12 @@ def evaluations(steps: int, every: float) -> int:
 
 def read(params: Train, lengths: Sequence[int]) -> Iterator[list[int]]:
     """The batches of a run over rows so long, in order: the places of their rows. Several processes share them."""
-    from tasks.stages.train.trainer import EpochOrder
+    from tasks.stages.train.trainer import order_of
 
     size, accumulated = params.per_device_train_batch_size, params.gradient_accumulation_steps
-    # its own length does not matter to the order, only that it is as many tokens
-    rows: list[Encoded] = [{"id": "", "input_ids": range(length)} for length in lengths]  # type: ignore[typeddict-item]
-    order, left = EpochOrder(size * accumulated, rows, params.seed), steps_of(params, len(lengths))
+    left = steps_of(params, len(lengths))
     for epoch in range(math.ceil(params.num_train_epochs)):
-        order.set_epoch(epoch)
-        batches = list(_parts([*order], size))
+        batches = list(_parts([*order_of(lengths, size * accumulated, params.seed, epoch)], size))
         yield from batches[: left * accumulated]
         left -= _steps_an_epoch(params, len(lengths))
 

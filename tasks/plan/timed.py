@@ -8,6 +8,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tasks import objectives
+from tasks.dataset.encoded import Encoded
 from tasks.plan import amounts, disk, memory
 from tasks.plan.amounts import Amounts, Rows
 from tasks.plan.result import Times
@@ -102,10 +103,10 @@ def spread(batches: Sequence[list[int]], lengths: Sequence[int]) -> list[list[in
     return [ordered[int((number + 0.5) * len(ordered) / count)] for number in range(count)]
 
 
-def _by_batches(params: Train, trainer: "LearntWeights", rows: Sequence[object], counted: Amounts) -> float:
+def _by_batches(params: Train, trainer: "LearntWeights", rows: Sequence[Encoded], counted: Amounts) -> float:
     """The seconds of an evaluation: of its largest batch, which is not counted, then of a few others."""
     size = params.per_device_train_batch_size
-    lengths = [len(row["input_ids"]) for row in rows]  # type: ignore[index]
+    lengths = [len(row["input_ids"]) for row in rows]
     parts = [list(range(start, min(start + size, len(rows)))) for start in range(0, len(rows), size)]
     largest = max(parts, key=lambda part: amounts.cells(part, lengths))
     seconds, cells = 0.0, 0

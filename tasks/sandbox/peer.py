@@ -132,8 +132,6 @@ class Peer:
         for name, (kind, write, _) in KINDS.items():
             if isinstance(value, kind):
                 return {name: self.encode(write(value))}
-        if isinstance(value, Iterator):
-            return {"iterator": [self.encode(entry) for entry in islice(value, MOST)]}
         raise CannotCrossError(f"a value of type {type(value).__name__} is no plain data and cannot be compared")
 
     def decode(self, value: Json) -> object:
@@ -149,7 +147,7 @@ class Peer:
             if name == "function":
                 return self.remote(int(content))
             plain = self.decode(content)
-            return iter(plain) if name == "iterator" else KINDS[name][2](plain)  # type: ignore[call-overload]
+            return KINDS[name][2](plain)
         except (ValueError, KeyError, TypeError, ArithmeticError) as error:
             raise LostError from error
 
@@ -167,6 +165,7 @@ KINDS: dict[str, tuple[type, Callable[..., object], Callable[..., object]]] = {
     "complex": (complex, lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
     "fraction": (Fraction, lambda value: [value.numerator, value.denominator], lambda parts: Fraction(*parts)),
     "decimal": (Decimal, str, Decimal),
+    "iterator": (Iterator, lambda value: list(islice(value, MOST)), iter),
 }
 
 

@@ -3,30 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tasks import pages
 from tasks.files import write_text
 from tasks.sweeps import drawings, words
 from tasks.sweeps.judge import PRESENT
 from tasks.sweeps.outcome import FinalistRow, Outcome, TrialRow
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
-STYLE = Path(__file__).parents[1] / "steps/report/page.css"
 PAGE = "index.html"
 
 
 def write(outcome: Outcome, folder: Path) -> None:
     """Put one self-contained page into `folder`: the same outcome, the same bytes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATE.parent, STYLE.parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"value": words.value, "mean": words.mean}
     ended = [row for row in outcome["trials"] if row["value"] is not None]
-    page = environment.get_template(TEMPLATE.name).render(
+    page = pages.template(TEMPLATE, value=words.value, mean=words.mean).render(
         outcome=outcome,
         headline=words.headline(outcome),
         sentence=words.sentence(outcome),

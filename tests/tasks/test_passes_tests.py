@@ -87,7 +87,9 @@ def test_evaluate_says_how_answers_ended_and_the_report_in_words(tmp_path: Path)
     weak: Any = {"code": {**told["code"], "unprotected": ["files of this account"]}}
     first, _, last = sentences(weak)
     assert first == "Of the 3 answers of the tuned model, 2 passed all tests, 1 failed a test."
-    assert "did not keep generated code from files of this account;" in last and sentences({}) == []  # type: ignore[typeddict-item]
+    assert "did not keep generated code from files of this account;" in last
+    nothing: Any = {}
+    assert sentences(nothing) == []
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks import pages
 from tasks.comparison.win_rate import words
 from tasks.comparison.win_rate.judges import Judgement
 from tasks.comparison.win_rate.prompts import Prompts
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
-STYLE = Path(__file__).parents[2] / "steps/report/page.css"
-FILES = (TEMPLATE, STYLE)
+FILES = (TEMPLATE, pages.STYLES / "page.css")
 OPEN = 12  # prompts that are shown at once; the others unfold
 
 
@@ -53,19 +53,9 @@ class Sample:
 
 def write(shown: Shown, out: Path) -> None:
     """Put one self-contained page at `out`: the same inputs, the same bytes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATE.parent, STYLE.parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": words.percent, "span": words.span}
     of, (model, against) = shown.result, shown.names
     samples = _samples(shown)
-    page = environment.get_template(TEMPLATE.name).render(
+    page = pages.template(TEMPLATE, percent=words.percent, span=words.span).render(
         model=model,
         against=against,
         of=of,

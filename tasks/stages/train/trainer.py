@@ -39,16 +39,21 @@ class EpochOrder(LengthGroupedSampler):  # type: ignore[misc]
             row["epoch"] = epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
-        rows = get_length_grouped_indices(self.lengths, self.batch_size, generator=order)
-        whole = len(rows) // self.batch_size  # full batches; the remaining rows stay last
-        # transformers goes from long to short in every epoch, so that short rows would always be learnt last. The
-        # first batch, with the longest row, stays first, so that running out of memory shows at once.
-        batches = [0, *(torch.randperm(whole - 1, generator=order) + 1).tolist()] if whole else []
-        for batch in batches:
-            yield from rows[batch * self.batch_size : (batch + 1) * self.batch_size]
-        yield from rows[whole * self.batch_size :]
-        yield from range(len(rows), self.length)  # what is filled in where several processes share the steps
+        yield from order_of(self.lengths, self.batch_size, self.seed, self.epoch)
+        yield from range(len(self.lengths), self.length)  # what is filled in where several processes share the steps
+
+
+def order_of(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> Iterator[int]:
+    """The places of rows so long, in the order of an epoch."""
+    order = torch.Generator().manual_seed(seed * 1000 + epoch)
+    rows = get_length_grouped_indices(lengths, batch_size, generator=order)
+    whole = len(rows) // batch_size  # full batches; the remaining rows stay last
+    # transformers goes from long to short in every epoch, so that short rows would always be learnt last. The first
+    # batch, with the longest row, stays first, so that running out of memory shows at once.
+    batches = [0, *(torch.randperm(whole - 1, generator=order) + 1).tolist()] if whole else []
+    for batch in batches:
+        yield from rows[batch * batch_size : (batch + 1) * batch_size]
+    yield from rows[whole * batch_size :]
 
 
 class ObjectiveTrainer(LearntWeights):

@@ -4,9 +4,8 @@ import csv
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tasks import paths
+from tasks import pages, paths
 from tasks.comparison import contestants
 from tasks.comparison.contestants import PARENT, TUNED
 from tasks.comparison.measure_names import words
@@ -21,10 +20,7 @@ from tasks.steps.report.samples import choose, right_means, system_prompt, tally
 from tasks.steps.report.standings import measured, standings
 from tasks.steps.report.summary import Summary, confidence_of
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-TEMPLATE = "page.html.jinja"
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path) -> None:
@@ -36,7 +32,8 @@ def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path)
     train = reports / "train"
     curves = read_csv(train / "loss.csv")
     others = measures(summary["evaluation"], measured(summary.get("worth")))
-    page = _template().render(
+    template = pages.template(TEMPLATE, words=words, duration=duration, day=day, dollars=dollars, unit=glossary.unit)
+    page = template.render(
         summary={"worth": None, "cascade": None, "origin": None, **summary},
         headline=headline(summary),
         evidence=evidence(summary),
@@ -59,27 +56,6 @@ def write_report(summary: Summary, reports: Path, form: AnswerFormat, out: Path)
         **_answers(reports, form, confidence_of(summary["evaluation"])),
     )
     write_text(out, page)
-
-
-def _template() -> "Template":
-    """The page with nothing filled in."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "words": words,
-        "duration": duration,
-        "day": day,
-        "dollars": dollars,
-        "unit": glossary.unit,
-    }
-    return environment.get_template(TEMPLATE)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

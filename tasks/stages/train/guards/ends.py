@@ -29,7 +29,7 @@ def look_before(params: Train, trainer: "LearntWeights", processor: Processor, r
     if not _forgets(params) or not processes.is_first() or (run / FILE).exists() or trainer.divides:
         return
     with _reading(params, trainer) as model, _as_parent(params, model):
-        before = forgetting.perplexity(model, getattr(processor, "tokenizer", processor))
+        before = forgetting.perplexity(model, processor)
     write_json(run / FILE, {"perplexity": before})
 
 
@@ -44,22 +44,22 @@ def look_after(
     """Say what the kept weights show; returns figures for metrics.json."""
     figures: dict[str, float] = {}
     guards, online = params.guards, bool(objectives.online(params.objective))
-    said = {
+    findings = {
         "overfitting": None if online else overfitting.problem(guards, history.points, params.load_best_model_at_end)
     }
     if _forgets(params) and (run / FILE).exists():
         with _reading(params, trainer) as model:
-            after = forgetting.perplexity(model, getattr(processor, "tokenizer", processor))
+            after = forgetting.perplexity(model, processor)
         before = read_json(run / FILE)["perplexity"]
-        said["forgetting"] = forgetting.problem(guards, before, after)
+        findings["forgetting"] = forgetting.problem(guards, before, after)
         figures |= {"general_perplexity_before": before, "general_perplexity": after}
     if _repeats(params) and not trainer.divides:
         with _reading(params, trainer) as model:
             told = [memorising.verbatim(model, processor.pad_token_id, rows[name]) for name in ("train", "validation")]
-        said["memorising"] = memorising.problem(guards, *told)
+        findings["memorising"] = memorising.problem(guards, *told)
         if all(told):
             figures |= {"memorised": sum(told[0]) / len(told[0]), "memorised_validation": sum(told[1]) / len(told[1])}
-    for name, words in said.items():
+    for name, words in findings.items():
         if words:
             trainer.audit.add(trainer.state.global_step, name, "say", words)
     return figures

@@ -4,8 +4,9 @@ did before training.
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from tasks.dataset.encoded import Processor
 from tasks.stages.train.params import Guards
 
 if TYPE_CHECKING:
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 TEXT = Path(__file__).with_name("general.txt")  # passages of about 80 words, a blank line between them
 
 
-def perplexity(model: "nn.Module", tokenizer: "Tokenizer") -> float:
+def perplexity(model: "nn.Module", processor: Processor) -> float:
     """exp of the mean negative log-likelihood (nats) of a token of TEXT, each passage read on its own."""
     import torch
     from torch.nn.functional import cross_entropy
 
+    tokenizer = cast("Tokenizer", getattr(processor, "tokenizer", processor))  # an objective may keep more beside it
     device = next(model.parameters()).device
     nats, tokens = 0.0, 0
     for passage in TEXT.read_text(encoding="utf-8").strip().split("\n\n"):

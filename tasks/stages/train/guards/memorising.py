@@ -6,7 +6,7 @@ pass tells, without writing. Of a text without a prompt, its last LAST tokens ar
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tasks.dataset.encoded import Completion, Encoded, left_padded, to_device
 from tasks.stages.train.params import Guards
@@ -41,7 +41,7 @@ def _asked(rows: Sequence[Encoded]) -> list[Completion]:
     """Up to ROWS examples with their prompts."""
     examples: list[Completion] = []
     for row in rows:
-        for example in row.get("examples", [row]):  # type: ignore[attr-defined]  # of a packed row
+        for example in cast("dict[str, list[Completion]]", row).get("examples", [cast(Completion, row)]):
             length = len(example["input_ids"])
             if example["prompt_length"] == 1 and length < 2 * LAST:
                 continue  # a text that is too short to ask for its end

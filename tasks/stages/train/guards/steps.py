@@ -139,9 +139,9 @@ class JudgedSteps(Trainer):  # type: ignore[misc]
             return
         learning = {name: weight for name, weight in self.tuned.items() if weight.requires_grad}
         self.reached |= gradient.reached(learning, self.writes_answers)
-        if step < gradient.STEPS or not (found := gradient.problem(learning, self.reached)):
+        if step < gradient.STEPS or not (problem := gradient.problem(learning, self.reached)):
             return
-        words, ends = found
+        words, ends = problem
         if ends:
             raise AnnealError(f"{words}: use another tuner, or leave out gradient_checkpointing, in params.yaml.")
         self.audit.add(step, "gradient", "say", words)

@@ -33,8 +33,8 @@ class Watch:
 
     def judge(self, guards: Guards, loss: float, norm: float) -> Verdict:
         """Make the step, skip its batch, or go back because the weights are at fault."""
-        found = ((name, guard(guards, self.recent, loss, norm)) for name, guard in STEP.items())
-        problem = next(((name, words) for name, words in found if words), None)
+        judged = ((name, guard(guards, self.recent, loss, norm)) for name, guard in STEP.items())
+        problem = next(((name, words) for name, words in judged if words), None)
         if problem:
             self.bad += 1
             self.skipped += 1
