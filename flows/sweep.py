@@ -26,18 +26,19 @@ def run(model: str) -> None:
         screen.keep_log(LOGS / f"sweep-{model}.log")
         screen.begin("checking params.yaml and the data")
         params = full_run.checked(model, screen.say)
-        place = checked_place(params, model)
+        check(params, model)
         with only_one(), keeping() as keeper:
             for target in inputs(model):
                 bring_up_to_date(target, screen, keeper)
+            place = place_in(params, model)
             screen.begin(f"sweep@{model}")
             outcome = sweeps.run(place, screen.say)
     sweep_experiments.record(outcome)
     print(f"{words.sentence(outcome)}\nits page: {place.report / PAGE}", flush=True)
 
 
-def checked_place(params: Params, model: str) -> Place:
-    """Where the sweep of a row reads and writes; ParamsError if params.yaml has none."""
+def check(params: Params, model: str) -> None:
+    """ParamsError if params.yaml has no sweep of the row `model`, or one that cannot work."""
     if model not in params.sweeps:
         raise ParamsError(
             f"params.yaml: sweeps.{model} is missing; add it: the settings to try (`space`), how many trials, and "
@@ -45,6 +46,10 @@ def checked_place(params: Params, model: str) -> Place:
         )
     for problem in preflight.problems(params, model):
         raise ParamsError(f"params.yaml: {problem}")
+
+
+def place_in(params: Params, model: str) -> Place:
+    """Where the sweep of a row reads and writes; what it trains on must be up to date, since its hash names the place."""
     row = params.models[model]
     report = paths.reports(model) / "sweep"
     return place_of(
