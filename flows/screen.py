@@ -128,7 +128,8 @@ class Screen:
         left = None if self.own_estimate is None else max(0.0, self.own_estimate - (now - self.estimated_at))
         current = ": ".join(part for part in (self.running, self.detail) if part)
         estimate = self.ahead.in_words(self.running or None, now - self.begun, left)
-        return "  ".join(part for part in (_clock(now - self.began), current, estimate and f"· {estimate}") if part)
+        parts = timings.clock(now - self.began), current, estimate and f"· {estimate}"
+        return "  ".join(part for part in parts if part)
 
     def _tick(self) -> None:
         while not self._ends.wait(TICK):
@@ -226,7 +227,3 @@ class _Lines(io.TextIOBase):
     def writable(self) -> bool:
         """True: the stream is writable."""
         return True
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from flows import full_run, sweep_experiments
-from flows.evaluate import bring_up_to_date
+from flows.evaluate import bring_up_to_date, show_running
 from flows.lr_find import inputs
 from flows.pipeline import LOGS, only_one
 from flows.screen import Screen
@@ -16,12 +17,19 @@ from tasks.params import Params
 from tasks.preflight import sweeps as preflight
 from tasks.sweeps import run as sweeps
 from tasks.sweeps import words
+from tasks.sweeps.outcome import Outcome
 from tasks.sweeps.page import PAGE
 from tasks.sweeps.place import Place, place_of
 
 
 def run(model: str) -> None:
     """Bring what trainings of the row `model` read up to date, sweep, and show the result."""
+    outcomes: list[Outcome] = []
+
+    def sweep() -> bool:
+        outcomes.append(sweeps.run(place_in(params, model), screen.say))
+        return True
+
     with Screen() as screen:
         screen.keep_log(LOGS / f"sweep-{model}.log")
         screen.begin("checking params.yaml and the data")
@@ -30,11 +38,11 @@ def run(model: str) -> None:
         with only_one(), keeping() as keeper:
             for target in inputs(model):
                 bring_up_to_date(target, screen, keeper)
-            place = place_in(params, model)
-            screen.begin(f"sweep@{model}")
-            outcome = sweeps.run(place, screen.say)
+            screen.expect((), (f"sweep@{model}",), 0)
+            show_running(f"sweep@{model}", screen, sweep)
+    (outcome,) = outcomes
     sweep_experiments.record(outcome)
-    print(f"{words.sentence(outcome)}\nits page: {place.report / PAGE}", flush=True)
+    print(f"{words.sentence(outcome)}\nits page: {report(model) / PAGE}", flush=True)
 
 
 def check(params: Params, model: str) -> None:
@@ -49,12 +57,15 @@ def check(params: Params, model: str) -> None:
 
 
 def place_in(params: Params, model: str) -> Place:
-    """Where the sweep of a row reads and writes; what it trains on must be up to date, since its hash names the place."""
+    """Where the sweep of a row reads and writes; its name has the hash of what it trains on, so that must be there."""
     row = params.models[model]
-    report = paths.reports(model) / "sweep"
-    return place_of(
-        model, params.sweeps[model], row.train, paths.weights(row.parent), paths.prepared(row.dataset), report
-    )
+    parent, prepared = paths.weights(row.parent), paths.prepared(row.dataset)
+    return place_of(model, params.sweeps[model], row.train, parent, prepared, report(model))
+
+
+def report(model: str) -> Path:
+    """The folder of a sweep's result and page."""
+    return paths.reports(model) / "sweep"
 
 
 def main() -> None:

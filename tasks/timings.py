@@ -72,6 +72,11 @@ class RemainingWork:
         return f"{of_this}{why}: no overall estimate yet"
 
 
+def clock(seconds: float) -> str:
+    """Return a duration as a clock shows it: `0:08`, `12:40`, `75:00`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 def estimated_duration(seconds: float) -> str:
     """Return an estimated duration as text: `40 s`, `6 min`, `1 h 10 min`."""
     if seconds < 55:

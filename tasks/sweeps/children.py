@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Child:
     place: int  # which of those that run at once
     read: int = 0
     values: list[float] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     def news(self) -> list[dict[str, float]]:
         """The evaluations since the last call."""

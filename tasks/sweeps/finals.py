@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.errors import AnnealError
 from tasks.files import read_json
-from tasks.sweeps import children, space, study, words
+from tasks.sweeps import children, progress, space, study, words
 from tasks.sweeps.children import Child
 from tasks.sweeps.judge import PRESENT, Finalist
 from tasks.sweeps.place import Place
@@ -20,6 +20,8 @@ from tasks.sweeps.trials import POLL
 
 if TYPE_CHECKING:
     from optuna import Study
+
+SHOW_EVERY = 5.0  # seconds between lines of progress
 
 
 class Candidate(NamedTuple):
@@ -57,6 +59,7 @@ def run(
     """Train what is not trained yet, each from its last checkpoint; AnnealError if one of them fails."""
     waiting = [entry for entry in chosen if not (entry.folder / RESULT).exists()]
     running: list[tuple[Candidate, Child]] = []
+    shown = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < side_by_side:
@@ -64,6 +67,11 @@ def run(
             for entry, child in [pair for pair in running if pair[1].process.poll() is not None]:
                 running.remove((entry, child))
                 _settle(entry, child, tracked, say)
+            if running and time.monotonic() - shown >= SHOW_EVERY:
+                shown = time.monotonic()
+                (entry, child), number = running[0], len(chosen) - len(waiting) - len(running) + 1
+                if line := progress.of_finalist(entry.name, number, len(chosen), child, side_by_side):
+                    say(line)
             time.sleep(POLL)
     finally:
         for _, child in running:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tasks.errors import AnnealError
-from tasks.sweeps import children, space, study, words
+from tasks.sweeps import children, progress, space, study, words
 from tasks.sweeps.children import Child
 from tasks.sweeps.place import Place
 from tasks.sweeps.task import RUN, Result, Task
@@ -35,6 +35,7 @@ class Trials:
         self.epochs, self.side_by_side = epochs, side_by_side
         self.folder = place.home / "trials"
         self.running: dict[int, tuple[Trial, Child]] = {}
+        self.began, self.ended = time.monotonic(), 0
 
     def run(self) -> None:
         """Run all trials that are left; AnnealError if none of the first ones can be trained."""
@@ -104,7 +105,14 @@ class Trials:
         shutil.rmtree(child.folder)
         del self.running[trial.number]
         self.say(self._line(trial, state, value))
+        self._show_progress()
         self._refuse_hopeless()
+
+    def _show_progress(self) -> None:
+        self.ended += 1
+        left = study.left(self.study, self.place.sweep) + len(self.running)
+        done = len(study.settled(self.study))
+        self.say(progress.of_trials(done, done + left, time.monotonic() - self.began, self.ended))
 
     def _value(self, values: list[float]) -> float:
         """What a training would keep: its best weights if it goes back to them, else its last ones."""

@@ -1,4 +1,4 @@
-"""The commands that come before a training, in a project in which nothing has run: each brings its inputs up to date."""
+"""The commands that come before a training, in a project in which nothing has run: each makes what it reads."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_a_sweep_of_a_model_without_a_row_is_refused_before_any_work(start: Path
 def test_a_sweep_is_the_first_command_of_a_project(start: Path) -> None:
     project.change(start, sweeps={"things": SWEEP})
     said = project.run(start, "flows.sweep", "things")
-    assert "reports/things/sweep/index.html" in said.splitlines()[-1]
+    assert "reports/things/sweep/index.html" in said.splitlines()[-1] and "✓ sweep@things" in said
     assert (start / "reports/things/sweep/index.html").exists() and not (start / "models/things").exists()
 
 

@@ -25,9 +25,8 @@ STEPS = 20
 ROWS = {"train": 32, "validation": 4, "test": 8}
 # Heavy modules are loaded once, in the process that all killed ones are forked from.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    "torch transformers peft safetensors.torch mlflow.store.tracking.sqlalchemy_store tasks.stages.train.trainer".split()
-)
+LOADED = "torch transformers peft safetensors.torch mlflow.store.tracking.sqlalchemy_store tasks.stages.train.trainer"
+PROCESSES.set_forkserver_preload(LOADED.split())
 
 
 # Of objectives that learn from answers of their own: as many steps over more answers, a reward that a base of noise

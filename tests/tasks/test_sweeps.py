@@ -3,6 +3,8 @@
 import math
 import random
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_jsonl
 from tasks.section import parse
 from tasks.stages.train.params import Train
-from tasks.sweeps import budget, children, page, rows, space, words
+from tasks.sweeps import budget, children, page, progress, rows, space, words
 from tasks.sweeps.judge import PRESENT, Finalist, verdict
 from tasks.sweeps.params import Sweep
 from tasks.tuners import combined
@@ -202,3 +204,16 @@ def test_the_front_holds_what_no_trial_beats_in_both():
     for row in swept.trials():
         if row["value"] is not None and row["number"] not in {other["number"] for other in front}:
             assert any(s <= row["figures"]["seconds"] and v <= row["value"] for s, v in values)
+
+
+def test_progress_tells_the_time_left_of_all_trials_and_of_all_finalists(tmp_path, monkeypatch):
+    assert progress.of_trials(5, 20, 120.0, 4) == "trials: 5/20, 7:30 left"  # one was there before
+    monkeypatch.setattr(time, "monotonic", lambda: 160.0)
+    child = SimpleNamespace(folder=tmp_path, began=100.0)
+    log = tmp_path / children.LOG
+    log.write_text("train: 22.6 M parameters, about 3 min\n")
+    assert progress.of_finalist("7", 1, 3, child, 1) is None
+    log.write_text("train ██ 10%  step 12/120  loss 2.5  30 tokens/s  2:00 left\nvalidation loss 2.4 at step 12\n")
+    # two minutes of this one, then two others of three minutes each, or both at once
+    assert progress.of_finalist("7", 1, 3, child, 1) == "finalist 7, 1/3: step 12/120, 8:00 left"
+    assert progress.of_finalist("7", 1, 3, child, 2) == "finalist 7, 1/3: step 12/120, 5:00 left"

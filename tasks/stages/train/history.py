@@ -15,6 +15,7 @@ from tasks.errors import AnnealError
 from tasks.files import write_text
 from tasks.stages.train.guard import Guard
 from tasks.stages.train.params import Train
+from tasks.timings import clock
 from tasks.versions import tracking
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class History(TrainerCallback):  # type: ignore[misc]
         bar = "█" * round(done * 20) + "·" * (20 - round(done * 20))
         line = (
             f"train {bar} {done:4.0%}  step {state.global_step}/{state.max_steps}  loss {loss}  {pace:,.0f} "
-            f"tokens/s  {_clock(left)} left"
+            f"tokens/s  {clock(left)} left"
         )
         print(line, end="\r" if sys.stderr.isatty() and not last else "\n", file=sys.stderr, flush=True)
 
@@ -208,7 +209,3 @@ def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
