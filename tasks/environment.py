@@ -26,6 +26,11 @@ DEFAULTS = {
     # another program has one: beside other work an encoder read 66 texts a second with this and 10 without, alone 276
     # and 287 (bench/waiting_threads.py). A thread that sleeps at once (OMP_WAIT_POLICY=passive) costs a fifth alone.
     "GOMP_SPINCOUNT": "1000",
+    # oneDNN keeps 1,024 prepared products of bf16, each with its working memory, and torch as many; a training, whose
+    # batches are all of other lengths, took 2.9 GiB with that after 24 steps and 3.4 in the end, and 2.2 with 64, at
+    # 365 tokens a second for 374 and with the same losses (bench/kept_products.py).
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "64",
     # A forked tokenizer pool warns on every line.
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
