@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 KEPT = ("1024", "64")  # the first is what both libraries do unasked
 NAMES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 WORK = """
@@ -45,9 +47,9 @@ def main() -> None:
     for kept in options.kept:
         with tempfile.TemporaryDirectory() as place:
             environment = os.environ | dict.fromkeys(NAMES, kept)
-            environment |= {"PYTHONPATH": os.getcwd(), "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db"}
+            environment |= {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db"}
             words = [sys.executable, "-c", WORK, options.model, options.epochs, place]
-            done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         figures[kept] = json.loads(done.stdout.splitlines()[-1])
         print(f"{kept} kept: {figures[kept]}", file=sys.stderr, flush=True)
     print(json.dumps(figures))
