@@ -1,13 +1,17 @@
 """The commands that come before a training, in a project in which nothing has run: each makes what it reads."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from flows import sweep, sweep_experiments
+from tasks.sweeps.outcome import Outcome
+from tasks.sweeps.place import Place
 from tests.flows import project
+from tests.tasks import swept
 
 pytestmark = pytest.mark.slow
-
 SWEEP = {
     "trials": 2,
     "steps": 2,
@@ -31,14 +35,32 @@ def test_a_sweep_of_a_model_without_a_row_is_refused_before_any_work(start: Path
     assert "params.yaml: sweeps.things is missing" in said and not (start / "models").exists()
 
 
-def test_a_sweep_is_the_first_command_of_a_project(start: Path) -> None:
+def test_a_sweep_is_the_first_command_of_a_project(
+    start: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but its trials, each of which is a process."""
+    places: list[Place] = []
+
+    def run(place: Place, say: object) -> Outcome:
+        places.append(place)
+        return swept.outcome()
+
     project.change(start, sweeps={"things": SWEEP})
+    monkeypatch.chdir(start)
+    monkeypatch.setenv("PATH", project.environment()["PATH"])
+    monkeypatch.setattr(sweep.sweeps, "run", run)
+    monkeypatch.setattr(sweep_experiments, "record", lambda outcome: 0)
+    sweep.run("things")
+    (place,) = places
+    assert place.parent.exists() and (place.prepared / "train.jsonl").exists() and not Path("models/things").exists()
+    assert "its page: reports/things/sweep/index.html" in capsys.readouterr().out
+
+
+@pytest.mark.minutes
+def test_a_sweep_a_plan_and_a_range_test_leave_no_model(start: Path) -> None:
+    assert json.loads((start / "params.yaml").read_text())["sweeps"] == {"things": SWEEP}
     said = project.run(start, "flows.sweep", "things")
-    assert "reports/things/sweep/index.html" in said.splitlines()[-1] and "✓ sweep@things" in said
-    assert (start / "reports/things/sweep/index.html").exists() and not (start / "models/things").exists()
-
-
-def test_a_plan_and_a_range_test_follow_without_a_training(start: Path) -> None:
+    assert (start / said.split()[-1]).exists() and "✓ sweep@things" in said
     assert "memory" in project.run(start, "flows.plan", "things")
     assert "the curve: " in project.run(start, "flows.lr_find", "things", "--steps", "20")
     assert not (start / "models/things").exists()
