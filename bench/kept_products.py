@@ -1,8 +1,8 @@
 """Tokens a second, peak memory and losses of a training on a CPU, by how many prepared products oneDNN and torch keep.
 
-In a checkout where `make plan MODEL=triage` has been run (or the model of `--model`), `.venv/bin/python
-bench/kept_products.py` trains a tenth of an epoch of it with each number, about two minutes each, in folders that are
-removed; the last line is JSON. What is measured stands in tasks/environment.py: ONEDNN_PRIMITIVE_CACHE_CAPACITY.
+`.venv/bin/python bench/kept_products.py` in a checkout where `make plan MODEL=triage` has been run (or the model of
+`--model`) trains a tenth of an epoch of it with each number, about two minutes each, in folders that are removed; the
+last line is JSON. What is measured stands in tasks/environment.py: ONEDNN_PRIMITIVE_CACHE_CAPACITY.
 """
 
 import argparse
