@@ -30,6 +30,11 @@ def row(text: str, number: int = 0, **changes: str) -> dict:
     return text_row(text, columns["solution"], **columns)
 
 
+def test_code_that_has_tests_is_judged_by_them_unless_told_otherwise():
+    assert measures.compared_on(Evaluate(tests=HOW)) == "passes_tests"
+    assert measures.compared_on(Evaluate(tests=HOW, labels=["kind"])) == "kind_accuracy"
+
+
 def test_the_share_of_answers_that_pass() -> None:
     rows = [row(RIGHT), row("def double(x):\n    return x + x\n"), row("def double(x):\n    return 4"), row("double")]
     assert scores(rows, PARAMS, ANSWER, {})["passes_tests"] == [1, 1, 0, 0]

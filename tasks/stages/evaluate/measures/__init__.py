@@ -162,8 +162,8 @@ def names(params: Evaluate, answer: Spec, calls_tools: bool = False, example: st
 
 def compared_on(params: Evaluate, example: str = "chat") -> str:
     """The measure of the gate's paired tests where params.yaml names none: the first label's accuracy, else the first
-    number's RMSE, the first tags' entity F1, the token F1 of what stands in a text, and perplexity; of any other answer
-    that is not written whether it is right.
+    number's RMSE, the first tags' entity F1, whether code passes its tests, the token F1 of what stands in a text, and
+    perplexity; of any other answer that is not written whether it is right.
 
     Of free text, an exact match is 0 for nearly every model, and ROUGE rewards the length and the phrases of the data.
     Perplexity on the expected answers is what training lowers, says something of each row, and is found without
@@ -171,5 +171,7 @@ def compared_on(params: Evaluate, example: str = "chat") -> str:
     """
     judged = ((params.labels, "accuracy"), (params.numbers, "rmse"), (params.tags, "entity_f1"))
     first = next((named(columns[0], measure) for columns, measure in judged if columns), None)
+    if params.tests:
+        first = first or passes_tests(params.tests).name
     otherwise = named(COLUMN, "token_f1") if example == SPANS else "exact_match"
     return first or ("perplexity" if example in WRITTEN else otherwise)
