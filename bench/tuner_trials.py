@@ -1,6 +1,6 @@
 """Looks for the learning rates of rows of the params.yaml in the current folder by short trainings.
 
-`.venv/bin/python bench/tuner_trials.py ROW … --steps 30` begins at a row's own rate and at half a power of ten to
+`.venv/bin/python bench/tuner_trials.py ROW …` begins at a row's own rate and at half a power of ten to
 either side, and goes on in the direction in which the validation loss falls. It writes `trials/<row>.json` for each and
 keeps nothing else; a row whose file is there is not tried again.
 """
@@ -28,7 +28,7 @@ def main() -> None:
     """Search for each row, and write the losses by rate and the best rate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="+")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--most", type=int, default=MOST)
     options = parser.parse_args()
     environment.apply()

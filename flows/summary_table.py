@@ -26,9 +26,8 @@ from tasks.timings import measured_duration
 if TYPE_CHECKING:
     from rich.table import Table
 
-FIRST_MEASURES = re.compile(
-    r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$|^passes_tests$"
-)  # the page has all
+# What the last screen shows; the page has all.
+FIRST_MEASURES = re.compile(r"^valid$|_accuracy$|^perplexity$|_rmse$|_entity_f1$|_token_f1$|^passes_tests$")
 MAX_MEASURES = 6
 WIDTH = 120  # characters, without a terminal
 

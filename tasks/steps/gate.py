@@ -27,7 +27,8 @@ class Gate(Section):
     )
     compare_on: str | None = Field(
         default=None,
-        description="measure of the paired tests; by default that of the first column, or perplexity",
+        description="measure of the paired tests; by default that of the first column, passes_tests of code that has "
+        "tests, or perplexity",
     )
     parent: Literal["better", "not_worse"] = Field(
         default="better",

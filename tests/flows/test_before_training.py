@@ -31,8 +31,8 @@ def start(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
 
 
 def test_a_sweep_of_a_model_without_a_row_is_refused_before_any_work(start: Path) -> None:
-    said = project.run(start, "flows.sweep", "things", status=2)
-    assert "params.yaml: sweeps.things is missing" in said and not (start / "models").exists()
+    output = project.run(start, "flows.sweep", "things", status=2)
+    assert "params.yaml: sweeps.things is missing" in output and not (start / "models").exists()
 
 
 def test_a_sweep_is_the_first_command_of_a_project(
@@ -59,8 +59,8 @@ def test_a_sweep_is_the_first_command_of_a_project(
 @pytest.mark.minutes
 def test_a_sweep_a_plan_and_a_range_test_leave_no_model(start: Path) -> None:
     assert json.loads((start / "params.yaml").read_text())["sweeps"] == {"things": SWEEP}
-    said = project.run(start, "flows.sweep", "things")
-    assert (start / said.split()[-1]).exists() and "✓ sweep@things" in said
+    output = project.run(start, "flows.sweep", "things")
+    assert (start / output.split()[-1]).exists() and "✓ sweep@things" in output
     assert "memory" in project.run(start, "flows.plan", "things")
     assert "the curve: " in project.run(start, "flows.lr_find", "things", "--steps", "20")
     assert not (start / "models/things").exists()

@@ -72,9 +72,9 @@ def test_a_sweep_ends_with_a_verdict_a_page_and_a_run_for_each_trial(here, base,
     began = []
     monkeypatch.setattr(children, "begin", lambda folder, *rest: began.append(folder) or at_once(folder, *rest))
     before, swept = (sha256(prepared), sha256(base)), place(here, base, prepared)
-    said: list[str] = []
-    outcome = run.run(swept, said.append)
-    assert [line.partition(",")[0] for line in said if line.endswith(" left")] == [f"trials: {n}/3" for n in (1, 2, 3)]
+    lines: list[str] = []
+    outcome = run.run(swept, lines.append)
+    assert [line.partition(",")[0] for line in lines if line.endswith(" left")] == [f"trials: {n}/3" for n in (1, 2, 3)]
     assert (sha256(prepared), sha256(base)) == before
     assert [row["state"] for row in outcome["trials"]] == ["complete"] * 3
     assert all(len(row["curve"]) == 2 and row["figures"]["steps"] == 2 for row in outcome["trials"])
