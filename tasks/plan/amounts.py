@@ -28,7 +28,7 @@ class Amounts:
     steps: int
     tokens: int | None  # without padding; None if the model writes what it learns from
     cells: int  # of all training batches
-    largest: tuple[int, ...]  # the training rows of the batch with most cells
+    largest: tuple[int, ...]  # the training rows of the batch with most cells; online, each with its longest answer
     held_out_cells: int  # of one evaluation
     evaluations: int
 
@@ -42,6 +42,9 @@ def count(params: Train, trainer: "LearntWeights", rows: Rows) -> Amounts:
     steps = _steps_of(trainer) if online else steps_of(params, len(lengths))
     batches = [] if online else list(read(params, lengths))
     tokens = [tokens_of(params, row) for row in rows["train"]]
+    largest = max(batches, key=partial(cells, lengths=lengths), default=())
+    if online:
+        largest = [lengths.index(max(lengths))] * size
     return Amounts(
         parameters=parameters,
         trained=trained,
@@ -49,7 +52,7 @@ def count(params: Train, trainer: "LearntWeights", rows: Rows) -> Amounts:
         steps=steps,
         tokens=None if online else sum(tokens[place] for batch in batches for place in batch),
         cells=sum(cells(batch, lengths) for batch in batches),
-        largest=tuple(max(batches, key=partial(cells, lengths=lengths), default=())),
+        largest=tuple(largest),
         held_out_cells=sum(cells(range(len(part)), part) for part in _parts(held_out, size)),
         evaluations=evaluations(steps, trainer.args.eval_steps),
     )

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from tasks import objectives, tuners
+from tasks import tuners
 from tasks.dataset.encoded import Encoded
 from tasks.errors import AnnealError
 from tasks.plan import amounts, disk, fitting, memory, past, words
@@ -16,7 +16,6 @@ from tasks.stages.train.params import Train
 
 if TYPE_CHECKING:
     from tasks.stages.train.checkpoints import LearntWeights
-    from tasks.stages.train.trainer import ObjectiveTrainer
 
 Rows = Mapping[str, Sequence[Encoded]]
 FORWARD_SHARE = 0.35  # of a training batch's time: an evaluation has no backward pass
@@ -45,15 +44,16 @@ def announce(params: Train, trainer: "LearntWeights", rows: Rows, run: Path) -> 
     key, peak_before = past.key(params, counted), memory.peak()
     known = past.last(run.parent, key)
     measured = None
-    if not objectives.online(params.objective) and trainer.args.world_size == 1:
-        measured = fitting.measure(params, cast("ObjectiveTrainer", trainer), rows, counted)
+    if trainer.args.world_size == 1:
+        measured = fitting.measure(params, trainer, rows, counted)
         fitting.refuse(params, measured)
+    seconds: float | None = None
+    peak, by = None, ""
     if known and counted.cells:
         seconds, peak, by = known.seconds * counted.cells / known.cells, known.peak, "the last run here"
     elif measured and measured.cost:
-        seconds, peak, by = _seconds(measured, counted), max(peak_before, measured.peak), "its largest batch"
-    else:
-        return _said(Plan(key, counted, None, None, "", peak_before), trainer)
+        seconds, peak = _seconds(measured, counted), max(peak_before, measured.peak)
+        by = "the longest answers" if trainer.answers_at_once else "its largest batch"
     return _said(Plan(key, counted, seconds, peak, by, peak_before), trainer)
 
 
@@ -89,9 +89,13 @@ def load_trackers() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
-def _seconds(measured: Measured, counted: Amounts) -> float:
-    """The seconds of a run, by its largest batch: time grows with the cells that are computed."""
+def _seconds(measured: Measured, counted: Amounts) -> float | None:
+    """The seconds of a run, by its largest batch: time grows with the cells that are computed. None if these are not
+    known, as of answers that are to be written.
+    """
     assert measured.cost is not None
+    if not counted.cells:
+        return None
     a_cell = measured.cost.seconds / measured.cells
     evaluated = FORWARD_SHARE * counted.held_out_cells * counted.evaluations
     steps = counted.steps * counted.trained * STEP_BYTES / STEP_SPEED

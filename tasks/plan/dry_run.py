@@ -6,10 +6,10 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from tasks import objectives, stage
-from tasks.plan import amounts, before, disk, fitting, memory, remedies, result
+from tasks import stage
+from tasks.plan import amounts, before, disk, fitting, memory, result
 from tasks.plan.amounts import Amounts
 from tasks.plan.result import Result
 from tasks.stages.train.params import Train
@@ -17,7 +17,6 @@ from tasks.stages.train.params import Train
 if TYPE_CHECKING:
     from tasks.stages.train.checkpoints import LearntWeights
     from tasks.stages.train.ready import Ready
-    from tasks.stages.train.trainer import ObjectiveTrainer
 
 
 def dry_run(params: Train, parent: Path, prepared: Path, checkpoints: Path) -> None:
@@ -40,11 +39,10 @@ def dry_run(params: Train, parent: Path, prepared: Path, checkpoints: Path) -> N
 def _measured(params: Train, trainer: "LearntWeights", begun: "Ready", counted: Amounts, start: float) -> Result:
     from tasks.plan import timed
 
-    loaded, limit, measured = memory.peak(), memory.free() + memory.taken(), None
-    if not objectives.online(params.objective):
-        measured = fitting.measure(params, cast("ObjectiveTrainer", trainer), begun.rows, counted)
-    fits = measured is None or measured.fits
-    times = timed.times(params, trainer, begun.rows, counted, start) if fits else None
+    loaded, limit = memory.peak(), memory.free() + memory.taken()
+    measured = fitting.measure(params, trainer, begun.rows, counted)
+    times = timed.times(params, trainer, begun.rows, counted, start) if measured.fits else None
+    written = measured.peak if trainer.answers_at_once else 0  # its few steps may have had short answers
     return Result(
         amounts=counted,
         lengths=tuple(sorted(len(row["input_ids"]) for row in begun.rows["train"])),
@@ -52,10 +50,10 @@ def _measured(params: Train, trainer: "LearntWeights", begun: "Ready", counted: 
         held_out=len(begun.rows["validation"]),
         decayed=_decayed(params, trainer),
         times=times,
-        peak=max(loaded, memory.peak()) if fits or measured is None else measured.peak,
+        peak=max(loaded, written, memory.peak()) if measured.fits else measured.peak,
         limit=limit,
-        largest=measured.needs.largest(limit) if measured else None,
-        advice=remedies.advice(params, measured.needs, limit) if measured and not fits else "",
+        largest=measured.needs.largest(limit),
+        advice="" if measured.fits else fitting.advice(params, measured),
         disk=disk.needed(params, counted.trained, counted.evaluations),
         disk_free=0,
     )

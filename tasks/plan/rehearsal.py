@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -14,7 +14,7 @@ from tasks.dataset.encoded import Encoded
 from tasks.plan import memory
 
 if TYPE_CHECKING:
-    from tasks.stages.train.trainer import ObjectiveTrainer
+    from tasks.stages.train.checkpoints import LearntWeights
 
 
 class Cost(NamedTuple):
@@ -24,15 +24,12 @@ class Cost(NamedTuple):
     peak: int  # bytes that the process took at most
 
 
-def rehearse(trainer: "ObjectiveTrainer", rows: Sequence[Encoded]) -> Cost:
+def rehearse(trainer: "LearntWeights", rows: Sequence[Encoded]) -> Cost:
     """Learn from `rows` as one batch, without a step; MemoryError, or torch's own, where they do not fit."""
     with _without_a_trace(trainer):
         memory.forget_peak()
         start = time.perf_counter()
-        batch = trainer._prepare_inputs(trainer.data_collator(list(rows)))
-        items = trainer._get_num_items_in_batch([batch], trainer.args.device)
-        with trainer.accelerator.autocast():
-            loss = cast(torch.Tensor, trainer.compute_loss(trainer.model, batch, num_items_in_batch=items))
+        loss = trainer.rehearsed(rows)
         if loss.requires_grad:  # if it does not, the guard of gradients says why
             loss.backward()
         if loss.device.type == "cuda":
@@ -40,10 +37,17 @@ def rehearse(trainer: "ObjectiveTrainer", rows: Sequence[Encoded]) -> Cost:
         return Cost(time.perf_counter() - start, memory.peak())
 
 
-@contextmanager
-def _without_a_trace(trainer: "ObjectiveTrainer") -> Iterator[None]:
-    from tasks.stages.train.figures import Figures
+def rehearse_writing(trainer: "LearntWeights", rows: Sequence[Encoded]) -> Cost:
+    """Take the memory in which `trainer` writes an answer to each of `rows`, each as long as it may be."""
+    with _without_a_trace(trainer):
+        memory.forget_peak()
+        start = time.perf_counter()
+        trainer.rehearse_writing(rows)
+        return Cost(time.perf_counter() - start, memory.peak())
 
+
+@contextmanager
+def _without_a_trace(trainer: "LearntWeights") -> Iterator[None]:
     model, was_training = trainer.model, trainer.model.training
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # running means, for example
     with random_states():
@@ -58,7 +62,6 @@ def _without_a_trace(trainer: "ObjectiveTrainer") -> Iterator[None]:
             with torch.no_grad():
                 for buffer, value in buffers:
                     buffer.copy_(value)
-            trainer.figures = Figures()
 
 
 @contextmanager

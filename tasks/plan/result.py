@@ -35,7 +35,7 @@ class Result:
     times: Times | None  # None if the run does not fit
     peak: int
     limit: int
-    largest: int | None  # the most rows of a batch that fit; None if that is not known
+    largest: int  # the most rows of a batch that fit
     advice: str  # what to change, if the run does not fit
     disk: int
     disk_free: int

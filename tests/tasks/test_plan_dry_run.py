@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_not_tried(tried, monkeypatch):
 def test_a_model_that_writes_what_it_learns_from_is_timed_by_a_rollout(tried, base, tmp_path_factory):
     rows = matrix.prepared(tmp_path_factory.mktemp("rows") / "ppo", "ppo", base)
     made = tried(rows, **matrix.settings("ppo", "lora"))
-    assert made.amounts.steps == matrix.STEPS and made.amounts.tokens is None and made.largest is None
+    assert made.amounts.steps == matrix.STEPS and made.amounts.tokens is None and made.largest > 0
     assert made.times.training > 0 and made.times.evaluations > 0
 
 

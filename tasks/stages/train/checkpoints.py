@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from tasks.dataset.encoded import Encoded
 from tasks.stages.train.guards.stopping import Leaves
 from tasks.stages.train.schedule import Unfreezing, split_parameter_groups
 from tasks.weights.layer_groups import Group
@@ -40,6 +41,19 @@ class LearntWeights(Leaves):
         self.names = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
         if any(group.first_epoch for group in groups):
             self.add_callback(Unfreezing(groups))
+
+    @property
+    def answers_at_once(self) -> int:
+        """The number of answers that are written at a time, if it learns from answers of its own."""
+        return 0
+
+    def rehearsed(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """A number whose gradient takes the memory of the loss of `rows` as one batch; nothing else changes."""
+        raise NotImplementedError
+
+    def rehearse_writing(self, rows: Sequence[Encoded]) -> None:
+        """Take the memory of writing an answer to each of `rows`, where answers are written."""
+        raise NotImplementedError
 
     def learnt(self) -> dict[str, torch.Tensor]:
         """The weights that learn at any time of the run, frozen now or not; whole, in the first process."""

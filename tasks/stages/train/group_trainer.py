@@ -6,8 +6,7 @@ sampled at a step depends on the seed and the step alone, so a run that was kill
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 from unittest import mock
 
@@ -15,10 +14,13 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tasks.dataset.encoded import Encoded
 from tasks.dialogues import chat
 from tasks.rewards import Rubric
-from tasks.stages.train.checkpoints import LearntWeights, Schedule
+from tasks.stages.train.checkpoints import Schedule
 from tasks.stages.train.online import figures
+from tasks.stages.train.online.answers import evaluating
+from tasks.stages.train.online.rehearsed import WritesAnswers
 from tasks.weights.layer_groups import Group
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ MEASURED = 1.0e-30  # a beta that is lost in the rounding of a loss, with which 
 SEEDS = 1_000_003  # a step's seed is the run's times this, and its own number: no two runs share one
 
 
-class Groups(LearntWeights):
+class Groups(WritesAnswers):
     """Stands before a trainer of trl in the bases of a class; `library` is the module of that trainer.
 
     The prompts of trl's data sets are numbers of `questions`. `reference` is the parent; None if the model is the
@@ -82,6 +84,22 @@ class Groups(LearntWeights):
         """Before answers are written."""
         batches = self.args.steps_per_generation * self.num_iterations
         return bool(step * self.args.gradient_accumulation_steps % batches == 0)
+
+    @property
+    def longest_answer(self) -> int:
+        """Tokens."""
+        return int(self.max_completion_length)
+
+    @property
+    def answers_at_once(self) -> int:
+        """All answers that steps learn from until the next are written."""
+        return int(self.args.generation_batch_size)
+
+    def rehearsed(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """What a step computes of answers to `rows`, each as long as it may be."""
+        batch, kept = self.longest(rows), self.max_completion_length
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        return self._get_per_token_logps_and_entropies(self.model, ids, mask, kept, compute_entropy=True)[0].mean()
 
     def create_model_card(self, *_: object, **__: object) -> None:
         """None: a checkpoint needs no card."""
@@ -200,17 +218,6 @@ class _Parent:
     def __call__(self, **inputs: object) -> "ModelOutput":
         with self.model.disable_adapter(), evaluating(self.model):
             return self.model(**inputs)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model` without dropout."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def _greedy(settings: Mapping[str, object]) -> GenerationConfig:

@@ -3,6 +3,7 @@ order that a resumed run reproduces.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -85,6 +86,15 @@ class ObjectiveTrainer(LearntWeights):
             train_dataset or self.train_dataset,
             self.args.data_seed,
         )
+
+    def rehearsed(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """The loss of `rows` as one batch."""
+        batch = self._prepare_inputs(self.data_collator(list(rows)))
+        items = self._get_num_items_in_batch([batch], self.args.device)
+        with self.accelerator.autocast():
+            loss = cast(torch.Tensor, self.compute_loss(self.model, batch, num_items_in_batch=items))
+        self.figures = Figures()
+        return loss
 
     def compute_loss(
         self,

@@ -5,7 +5,7 @@ drawn depends on the seed and the number of the step (plan.py). One process; sev
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +15,16 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 from transformers import TrainerControl, TrainingArguments
 
-from tasks.dataset.encoded import Batch, Completion, left_padded, to_device
+from tasks.dataset.encoded import Batch, Encoded, left_padded, to_device
 from tasks.errors import AnnealError
 from tasks.files import read_json, write_json
 from tasks.models import policy
 from tasks.models.policy import Moments, Told
-from tasks.stages.train.checkpoints import LearntWeights
 from tasks.stages.train.online import Parts
-from tasks.stages.train.online.answers import Writing, Written, evaluating, judge, write
+from tasks.stages.train.online.answers import AT_ONCE, Writing, Written, evaluating, judge, write
+from tasks.stages.train.online.experience import Experience, LearntFrom, batch_of
 from tasks.stages.train.online.plan import Plan
+from tasks.stages.train.online.rehearsed import WritesAnswers
 
 if TYPE_CHECKING:
     from tasks.objectives.ppo import Params
@@ -32,27 +33,7 @@ STATE = "online.json"  # in a checkpoint
 SIZES = "per_device_train_batch_size", "gradient_accumulation_steps"
 
 
-@dataclass(frozen=True)
-class Experience:
-    """An answer, and for each of its tokens, (tokens,), what was true when it was written."""
-
-    completion: Completion
-    logp: torch.Tensor
-    values: torch.Tensor
-    advantages: torch.Tensor
-    returns: torch.Tensor
-
-
-class LearntFrom(Batch, total=False):
-    """A batch of experiences, padded on the left: (rows, tokens) each."""
-
-    old_logp: torch.Tensor
-    old_values: torch.Tensor
-    old_advantages: torch.Tensor
-    old_returns: torch.Tensor
-
-
-class PpoTrainer(LearntWeights):
+class PpoTrainer(WritesAnswers):
     """Each batch of its data loader is one of answers, which are made when a step needs them."""
 
     loss_is_scaled_for_ga = True  # by the number of tokens in a step
@@ -108,20 +89,42 @@ class PpoTrainer(LearntWeights):
         step = self.state.global_step
         if step % self.plan.steps_each == 0:
             self.answered = self._write(step // self.plan.steps_each)
-        rows = [self.answered[place] for place in self.plan.mini_batch(step)]
-        batches = [self._batch(rows[start : start + self.micro]) for start in range(0, len(rows), self.micro)]
+        rows, pad = [self.answered[place] for place in self.plan.mini_batch(step)], self.tokenizer.pad_token_id
+        batches = [batch_of(rows[start : start + self.micro], pad) for start in range(0, len(rows), self.micro)]
         return batches, torch.tensor(sum(len(row.logp) for row in rows), device=device)
 
     def continues_from(self, step: int) -> bool:
         """Before answers are written."""
         return step % self.plan.steps_each == 0
 
+    @property
+    def longest_answer(self) -> int:
+        """Tokens."""
+        return self.settings.max_completion_length
+
+    @property
+    def writer(self) -> nn.Module:
+        """Without the values."""
+        body: nn.Module = self.model.body
+        return body
+
+    @property
+    def answers_at_once(self) -> int:
+        """The answers to the prompts of a rollout are written some at a time."""
+        return min(AT_ONCE, self.plan.size)
+
+    def rehearsed(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """What a step computes of answers to `rows`, each as long as it may be."""
+        with self.compute_loss_context_manager():
+            told = policy.tell(self.model, self.longest(rows), self.settings.temperature)
+        return (told.logp + told.values).mean()
+
     def _write(self, rollout: int) -> list[Experience]:
         """Answers to the prompts of a rollout, and what is learnt from them; notes what a step logs."""
         settings = self.settings
         prompts = [self.prompts["train"][place] for place in self.plan.prompts(rollout)]
         how = Writing(settings.temperature, self.plan.seed * 1_000_003 + rollout, settings.max_completion_length)
-        written = write(self.model.body, self.tokenizer, prompts, how)
+        written = write(self.writer, self.tokenizer, prompts, how)
         scores, self.figures = judge(self.rubric, prompts, written)
         told, reference = self._told(written)
         kl = float(policy.mean(policy.divergence(told.logp, reference.logp), told.mask))
@@ -139,7 +142,7 @@ class PpoTrainer(LearntWeights):
                 rows = [row.completion for row in written[start : start + self.micro]]
                 batch = to_device(left_padded(rows, self.tokenizer.pad_token_id), self.args.device)
                 told.append(_widened(policy.tell(self.model, batch, self.settings.temperature), longest))
-                with self.model.body.disable_adapter():
+                with self.writer.disable_adapter():
                     parent = policy.tell(self.model, batch, self.settings.temperature)
                 reference.append(_widened(parent, longest))
         return _joined(told), _joined(reference)
@@ -164,15 +167,6 @@ class PpoTrainer(LearntWeights):
             )
             for place, row in enumerate(written)
         ]
-
-    def _batch(self, rows: Sequence[Experience]) -> Batch:
-        batch = left_padded([row.completion for row in rows], self.tokenizer.pad_token_id)
-        width = batch["labels"].shape[1] - 1
-        for name in ("logp", "values", "advantages", "returns"):
-            parts = [getattr(row, name) for row in rows]
-            padded = [nn.functional.pad(part, (width - len(part), 0)) for part in parts]
-            batch[f"old_{name}"] = torch.stack(padded)  # type: ignore[literal-required]
-        return batch
 
     def compute_loss(
         self,
@@ -208,7 +202,7 @@ class PpoTrainer(LearntWeights):
         """What greedy answers to the validation rows earn."""
         rows = self.prompts["validation"]
         how = Writing(0.0, 0, self.settings.max_completion_length)
-        _, found = judge(self.rubric, rows, write(self.model.body, self.tokenizer, rows, how))
+        _, found = judge(self.rubric, rows, write(self.writer, self.tokenizer, rows, how))
         metrics = {"eval_loss": 0.0 - found["reward"], **{f"eval_{name}": value for name, value in found.items()}}
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
