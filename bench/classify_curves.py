@@ -47,7 +47,7 @@ def main() -> None:
     for run in (run for run in runs if run.rate == options.rates[0]):
         for name, score in curves_probes.scores(run).items():
             scores[run.size, name].append(score)
-    rows = [line(size, name, found) for (size, name), found in scores.items()]
+    rows = [line(size, name, of_seeds) for (size, name), of_seeds in scores.items()]
     write_text(Path("curves.md"), table := as_table(rows))
     write_json(Path("curves.json"), rows)
     curves_drawing.draw(rows, runs, Path("curves.png"))
@@ -75,24 +75,24 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def line(size: str, name: str, found: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def line(size: str, name: str, of_seeds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """A line of the table: means over the seeds, the range over them, and how sure the test rows make of the mean."""
     from scipy.stats import binomtest
 
-    accuracy, rows = [score["accuracy"] for score in found], int(found[0]["test_rows"])
+    accuracy, rows = [score["accuracy"] for score in of_seeds], int(of_seeds[0]["test_rows"])
     mean = statistics.mean(accuracy)
     interval = binomtest(round(mean * rows), rows).proportion_ci(0.95, method="wilson")
     return {
-        "rows": int(found[0]["rows"]),
+        "rows": int(of_seeds[0]["rows"]),
         "size": size,
         "model": name,
-        "seeds": len(found),
+        "seeds": len(of_seeds),
         "accuracy": round(mean, 4),
         "lowest": round(min(accuracy), 4),
         "highest": round(max(accuracy), 4),
         "interval": [round(interval.low, 4), round(interval.high, 4)],
-        "macro_f1": round(statistics.mean(score["macro_f1"] for score in found), 4),
-        "seconds": round(statistics.mean(score["seconds"] for score in found), 1),
+        "macro_f1": round(statistics.mean(score["macro_f1"] for score in of_seeds), 4),
+        "seconds": round(statistics.mean(score["seconds"] for score in of_seeds), 1),
         "test_rows": rows,
     }
 

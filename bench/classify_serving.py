@@ -210,9 +210,9 @@ def ask(port: int, texts: list[str]) -> None:
         body = json.dumps({"model": "m", "input": text})
         connection.request("POST", "/classify", body, {"content-type": "application/json"})
         answer = connection.getresponse()
-        said = answer.read()
+        content = answer.read()
         if answer.status != 200:
-            raise SystemExit(f"{answer.status}: {said[:200]!r}")
+            raise SystemExit(f"{answer.status}: {content[:200]!r}")
 
 
 if __name__ == "__main__":

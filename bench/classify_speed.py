@@ -49,7 +49,7 @@ def main() -> None:
         task = make_task(options, Path(folder))
         best = {name: fastest(task, name, max(1, options.steps // 2)) for name in classify_ways.rivals()}
         speeds, losses = rounds(task, best, options)
-    medians = {name: middle(found) for name, found in speeds.items()}
+    medians = {name: middle(of_rounds) for name, of_rounds in speeds.items()}
     print(json.dumps(report(task, best, medians, losses)))
 
 
@@ -122,9 +122,9 @@ def own(size: int) -> str:
     return f"anneal_{size}"
 
 
-def middle(found: list[Speed]) -> Speed:
+def middle(of_rounds: list[Speed]) -> Speed:
     """The medians."""
-    return Speed(*(statistics.median(values) for values in zip(*found, strict=True)))
+    return Speed(*(statistics.median(values) for values in zip(*of_rounds, strict=True)))
 
 
 def report(task: Task, best: dict[str, int], speeds: dict[str, Speed], losses: Losses) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from bench.gpu_runs import Check, Failed, Place, near, settings, train, trainer_
 FP32 = {"bf16": False}
 
 
-def same_weights(one: Path, other: Path, numbers: dict[str, Any]) -> str:
+def same_weights(trained: Path, other: Path, numbers: dict[str, Any]) -> str:
     """Whether two trained folders hold the same bytes, and how far their weights are apart where not; Failed for more
     than a thousandth.
     """
     from safetensors.torch import load_file
 
-    first, second = (load_file(min(folder.glob("*.safetensors"))) for folder in (one, other))
+    first, second = (load_file(min(folder.glob("*.safetensors"))) for folder in (trained, other))
     if set(first) != set(second):
         raise Failed("the two hold other weights")
     apart = max(float((first[name].float() - second[name].float()).norm()) for name in first)
@@ -59,7 +59,9 @@ def checkpointing(tuner: str, place: Place, numbers: dict[str, Any]) -> str:
         train(place.new(), place.base, place.rows(), settings(tuner, gradient_checkpointing=on, **FP32))
         for on in (False, True)
     ]
-    apart = [near(one, other, 1e-3, "a step's loss") for one, other in zip(runs[0].losses, runs[1].losses, strict=True)]
+    apart = [
+        near(loss, other, 1e-3, "a step's loss") for loss, other in zip(runs[0].losses, runs[1].losses, strict=True)
+    ]
     return f"the last of {len(apart)} losses {apart[-1]}"
 
 

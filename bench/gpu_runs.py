@@ -214,11 +214,11 @@ def trainer_of(place: Path, base: Path, rows: Path, changes: dict[str, Any]) -> 
     return made
 
 
-def near(one: float, other: float, tolerance: float, words: str) -> str:
+def near(value: float, other: float, tolerance: float, words: str) -> str:
     """How far the two are apart, as a figure; Failed where that is more than `tolerance`, relative to the second."""
-    apart = abs(one - other) / max(abs(other), 1e-12)
+    apart = abs(value - other) / max(abs(other), 1e-12)
     if not apart <= tolerance:
-        raise Failed(f"{words}: {one:.6g} and {other:.6g}, {apart:.1e} apart, {tolerance:.0e} allowed")
+        raise Failed(f"{words}: {value:.6g} and {other:.6g}, {apart:.1e} apart, {tolerance:.0e} allowed")
     return f"{apart:.1e} apart (≤ {tolerance:.0e})"
 
 

@@ -106,13 +106,13 @@ def _trainer(params: Any, parent: Path, dataset: str, steps: int, run: Path) -> 
     trainer, history = make_trainer(params, parent, processor, {"train": longest, "validation": longest[:1]}, run)
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     trainer.args.max_steps = steps
-    trainer.callback_handler.callbacks = [one for one in trainer.callback_handler.callbacks if one is not history]
+    trainer.remove_callback(history)
     return trainer
 
 
 def _live(torch: Any) -> list[Any]:
     """All tensors that Python holds; by type(), as isinstance() wakes what libraries load when it is asked for."""
-    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    return [held for held in gc.get_objects() if issubclass(type(held), torch.Tensor)]
 
 
 def _mib(tensors: Iterable[Any]) -> float:

@@ -126,8 +126,8 @@ def _merged(rank: int, ours: Sequence[Prediction]) -> dict[str, Any]:
     merged = project.answers(_file(rank, "merged"), DATASET)
     artifact = read_json(Path("models") / _name(rank) / "adapter/artifact.json")
     return {
-        "same_answers": sum(one.text == other.text for one, other in zip(merged, ours, strict=True)),
-        "same_labels": sum(one.parsed == other.parsed for one, other in zip(merged, ours, strict=True)),
+        "same_answers": sum(answer.text == other.text for answer, other in zip(merged, ours, strict=True)),
+        "same_labels": sum(answer.parsed == other.parsed for answer, other in zip(merged, ours, strict=True)),
         "nats_a_token": artifact["divergence"],
         "all_labels": project.quality(merged)["all_labels"],
         "size_mib": project.size_mib(Path("models") / _name(rank) / "weights"),

@@ -65,10 +65,10 @@ def _servers(tasks: list[str]) -> Iterator[str]:
         yield _text(x + 53, 144, task, 13, INK, centred=True)
 
 
-def _bars(one: Mapping[str, float], three: Mapping[str, float]) -> Iterator[str]:
+def _bars(single: Mapping[str, float], three: Mapping[str, float]) -> Iterator[str]:
     """A pair of bars for each figure, to the scale of the longer."""
     for place, (label, name, unit, factor, more) in enumerate(ROWS):
-        y, values = TOP + place * ROW, (one[name] * factor, three[name] * factor)
+        y, values = TOP + place * ROW, (single[name] * factor, three[name] * factor)
         yield _text(LEFT, y + 15, label, 13, INK)
         yield _text(LEFT, y + 30, "more is better" if more else "less is better", 10, MUTED)
         for line, (value, colour) in enumerate(zip(values, (ONE, THREE), strict=True)):

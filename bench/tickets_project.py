@@ -87,7 +87,7 @@ def rights(given: Sequence[Prediction], labels: Sequence[str]) -> np.ndarray:
 
 def surprise(given: Sequence[Prediction]) -> np.ndarray:
     """(rows,): the negative log-likelihood of each right answer, in nats."""
-    return np.array([one.nll for one in given])
+    return np.array([prediction.nll for prediction in given])
 
 
 def mean(values: np.ndarray, scale: float = 1.0) -> dict[str, Any]:

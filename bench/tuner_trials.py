@@ -109,7 +109,8 @@ def _encoded(name: str) -> tuple[Any, dict[str, list[Any]], Any]:
     raw = {part: read_jsonl(Path("data/prepared") / row.dataset / f"{part}.jsonl") for part in ("train", "validation")}
     processor = objective.processor(row.train.objective, Path("models") / row.parent / "weights", raw["train"])
     encoded = {
-        part: [objective.encode(row.train.objective, processor, one) for one in rows] for part, rows in raw.items()
+        part: [objective.encode(row.train.objective, processor, example) for example in rows]
+        for part, rows in raw.items()
     }
     return row, encoded, processor
 
@@ -126,7 +127,7 @@ def _trial(row: Any, rate: float, steps: int, rows: dict[str, list[Any]], proces
     with tempfile.TemporaryDirectory() as run:
         trainer, history = make_trainer(params, Path("models") / row.parent / "weights", processor, rows, Path(run))
         trainer.args.eval_strategy = trainer.args.save_strategy = "no"
-        trainer.callback_handler.callbacks = [one for one in trainer.callback_handler.callbacks if one is not history]
+        trainer.remove_callback(history)
         try:
             trainer.train()
             loss = float(trainer.evaluate()["eval_loss"])

@@ -88,15 +88,15 @@ def with_metrics(text: str, file: str) -> str:
 
 def _entry(file: str, text: str) -> Iterator[str]:
     """The options of `git update-index` that put `text` at `file`, from the top of the repository."""
-    blob = _git("hash-object", "-w", "--stdin", said=text)
+    blob = _git("hash-object", "-w", "--stdin", stdin=text)
     yield from ("--cacheinfo", f"100644,{blob},{_git('rev-parse', '--show-prefix')}{file}")
 
 
-def _git(*words: str, said: str | None = None, environment: Mapping[str, str] | None = None) -> str:
+def _git(*words: str, stdin: str | None = None, environment: Mapping[str, str] | None = None) -> str:
     """What git prints; nothing where it fails or is not there."""
     try:
         done = subprocess.run(
-            ["git", *words], input=said, capture_output=True, text=True, env={**os.environ, **(environment or {})}
+            ["git", *words], input=stdin, capture_output=True, text=True, env={**os.environ, **(environment or {})}
         )
     except FileNotFoundError:
         return ""

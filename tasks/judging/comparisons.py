@@ -80,7 +80,7 @@ def judged(judge: Compares, comparisons: Sequence[Comparison], about: str, journ
     if known:
         print(f"judge: {len(known)} verdicts of an earlier run are kept", file=sys.stderr, flush=True)
 
-    def one(place: int) -> None:
+    def compare(place: int) -> None:
         _, prompt, first, second = comparisons[place]
         work.keep([place, judge.compare(prompt, first, second)])
 
@@ -89,7 +89,7 @@ def judged(judge: Compares, comparisons: Sequence[Comparison], about: str, journ
         refuse_nonsense(judge.name, len(kept_choices) - kept_choices.count(None), kept_choices.count(None))
 
     with work.open():
-        several(one, left, "judge", noted)
+        several(compare, left, "judge", noted)
     choices = {line[0]: line[1] for line in work.lines}
     verdicts = tuple(
         Verdict(comparison.row, comparison.answers, PLACES[choices[place]])

@@ -63,10 +63,10 @@ def revise(
     drawn = [_drawn(seed, row["id"], rules) for row in rows]
     known = {place for place, *_ in work.lines}
 
-    def one(place: int) -> None:
+    def revise(place: int) -> None:
         about = {"request": shown(rows[place]["messages"]), "answer": rows[place]["answers"][0]["text"]}
-        critique = _said(endpoint, CRITIQUE, {**about, "principle": drawn[place]})
-        text = _said(endpoint, REVISION, {**about, "critique": critique})
+        critique = _asked(endpoint, CRITIQUE, {**about, "principle": drawn[place]})
+        text = _asked(endpoint, REVISION, {**about, "critique": critique})
         work.keep([place, critique, text])
 
     def noted() -> None:
@@ -79,12 +79,12 @@ def revise(
             )
 
     with work.open():
-        several(one, [place for place in range(len(rows)) if place not in known], "constitutional", noted)
+        several(revise, [place for place in range(len(rows)) if place not in known], "constitutional", noted)
     revised_texts = {place: (critique, text) for place, critique, text in work.lines}
     return [_revision(row, drawn[place], *revised_texts[place], form) for place, row in enumerate(rows)]
 
 
-def _said(endpoint: Endpoint, task: str, parts: Mapping[str, str]) -> str:
+def _asked(endpoint: Endpoint, task: str, parts: Mapping[str, str]) -> str:
     mark, text = marked(parts)
     turns = [Message(role="system", content=task.format(mark=mark)), Message(role="user", content=text)]
     answer = endpoint.ask(turns)

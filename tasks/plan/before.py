@@ -54,10 +54,10 @@ def announce(params: Train, trainer: "LearntWeights", rows: Rows, run: Path) -> 
     elif measured and measured.cost:
         seconds, peak = _seconds(measured, counted), max(peak_before, measured.peak)
         by = "the longest answers" if trainer.answers_at_once else "its largest batch"
-    return _said(Plan(key, counted, seconds, peak, by, peak_before), trainer)
+    return _announced(Plan(key, counted, seconds, peak, by, peak_before), trainer)
 
 
-def _said(plan: Plan, trainer: "LearntWeights") -> Plan:
+def _announced(plan: Plan, trainer: "LearntWeights") -> Plan:
     if trainer.is_world_process_zero():
         print(words.line(plan.amounts, plan.seconds, plan.peak, plan.by), file=sys.stderr, flush=True)
     return plan

@@ -59,9 +59,9 @@ def rank(params: Ranking, sampled: Path, by: Path, out: Path, report: Path) -> N
     left_out, ranked = Counter[str](), list[Pair]()
     for row, scores, parts in zip(rows, result.scores, result.parts, strict=True):
         answers = candidates(row, scores, parts, left_out)
-        found = [Pair(row, better, worse) for better, worse in pairs(row["id"], answers, params)]
-        left_out[_why_none(answers)] += not found
-        ranked += found
+        row_pairs = [Pair(row, better, worse) for better, worse in pairs(row["id"], answers, params)]
+        left_out[_why_none(answers)] += not row_pairs
+        ranked += row_pairs
     if not ranked:
         raise AnnealError(f"rank: {params.samples} gives no pair ({_counts(left_out)}): {ADVICE}.")
     with whole_directory(out) as folder:

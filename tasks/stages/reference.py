@@ -99,16 +99,16 @@ def with_mates(rows: Sequence[Prepared], others: Sequence[Prepared]) -> list[Pre
         return list(rows)
     if len({_prompt(row) for row in rows}) == 1:
         pool = [row for row in others if _prompt(row) != _prompt(rows[0])] or list(others)
-        return [{**row, "mate": _said(pool[place % len(pool)])} for place, row in enumerate(rows)]
+        return [{**row, "mate": _compared(pool[place % len(pool)])} for place, row in enumerate(rows)]
     order = sorted(range(len(rows)), key=lambda place: (len(rows[place]["answer"]), str(rows[place]["id"])))
     mates = dict[int, str]()
     for place, own in enumerate(order):
         following = (rows[order[(place + step) % len(order)]] for step in range(1, len(order)))
-        mates[own] = next(_said(row) for row in following if _prompt(row) != _prompt(rows[own]))
+        mates[own] = next(_compared(row) for row in following if _prompt(row) != _prompt(rows[own]))
     return [{**row, "mate": mates[place]} for place, row in enumerate(rows)]
 
 
-def _said(row: Prepared) -> str:
+def _compared(row: Prepared) -> str:
     """The answer of a row; behind labels that a classifier predicts, what follows them."""
     return row.get("rest", row["answer"])
 
@@ -175,7 +175,9 @@ def _quantised(params: Reference) -> dict[str, object]:
 
 def _figures(rows: Sequence[Prepared], encoded: Sequence[Compared]) -> dict[str, float]:
     """Means over the training rows, in nats a token; of pairs also how often the reference prefers the chosen one."""
-    lengths = [[len(one["input_ids"]) - one["prompt_length"] for one in row["both"]] for row in encoded[: len(rows)]]
+    lengths = [
+        [len(answer["input_ids"]) - answer["prompt_length"] for answer in row["both"]] for row in encoded[: len(rows)]
+    ]
     means = [
         [value / length for value, length in zip(row["reference"], of_row, strict=True)]
         for row, of_row in zip(rows, lengths, strict=True)

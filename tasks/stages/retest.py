@@ -74,8 +74,8 @@ def behind_labels(row: Prepared, tested: Prepared) -> Prepared:
     if not columns:
         return row
     mark = f", {json.dumps(columns[-1], ensure_ascii=False)}:"
-    beginning, found, rest = row["answer"].partition(mark)
-    given = beginning + found
+    beginning, mark_there, rest = row["answer"].partition(mark)
+    given = beginning + mark_there
     if _columns(given) != columns or not row.get("rejected", given).startswith(given):
         return row
     return {**row, "given": given, "rest": rest}

@@ -48,10 +48,10 @@ class Child:
     def problem(self) -> str:
         """Its own sentence, or how it ended."""
         text = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-        said = [line.removeprefix("error: ") for line in text if line.startswith("error: ")]
+        errors = [line.removeprefix("error: ") for line in text if line.startswith("error: ")]
         code = self.process.returncode
-        if said:
-            return said[-1]
+        if errors:
+            return errors[-1]
         killed = "it was killed, perhaps since the memory ran out" if code == -9 else f"it ended with status {code}"
         return f"{killed}; its last line: {text[-1][:160] if text else 'none'}"
 

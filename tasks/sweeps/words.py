@@ -134,7 +134,7 @@ def _luck(outcome: Outcome) -> list[str]:
     ended = sum(row["state"] == "complete" for row in outcome["trials"])
     if judged["optimism"] is None:
         return []
-    said = (
+    sentences = (
         f"If all {ended} trials were equal, the best would still seem better by about {judged['optimism']:.4f} "
         f"(sigma √(2 ln n)) on the {outcome['rows']['shown']} rows it was chosen by, and the best of the "
         f"{len(outcome['finalists'])} finalists by {judged['optimism_of_finalists']:.4f} on those held back; another "
@@ -142,11 +142,11 @@ def _luck(outcome: Outcome) -> list[str]:
     )
     if judged["lead"] and judged["lead_shown"] is not None:
         held = judged["lead"]["value"]
-        said += (
+        sentences += (
             f" The winner led by {judged['lead_shown']:+.4f} on the rows it was chosen by, and by {held:+.4f} on those "
             "that no trial has seen."
         )
-    return [said]
+    return [sentences]
 
 
 def _lost(outcome: Outcome) -> list[str]:

@@ -28,7 +28,7 @@ def clean(text: str) -> str:
 def clean_part(text: str) -> str:
     """A part of a text: `clean`, but with the white space that it begins and ends with, and its tabs."""
     text = BREAK_HINTS.sub("", LINE_BREAKS.sub("\n", text))
-    return unicodedata.normalize("NFC", CONTROLS.sub(lambda found: found[0] if found[0] == "\t" else "", text))
+    return unicodedata.normalize("NFC", CONTROLS.sub(lambda match: match[0] if match[0] == "\t" else "", text))
 
 
 def folded(text: str) -> str:

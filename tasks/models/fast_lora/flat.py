@@ -94,7 +94,7 @@ def of_one_prompt(batch: Batch, past: int) -> list[Group]:
     prompts: dict[tuple[int, ...], list[int]] = {}
     for number, (ids, answer) in enumerate(zip(rows, answers, strict=True)):
         prompts.setdefault(tuple(ids[: len(ids) - answer]), []).append(number)
-    return [Group(tuple(found), _common([rows[row] for row in found])) for found in prompts.values()]
+    return [Group(tuple(numbers), _common([rows[row] for row in numbers])) for numbers in prompts.values()]
 
 
 def _common(rows: Sequence[list[int]]) -> int:

@@ -191,9 +191,9 @@ def _environment(number: int) -> Iterator[None]:
 def _failure(error: "ChildFailedError", folder: Path) -> AnnealError:
     """The error of the process that failed first, as it would be of a training in one process."""
     for file in sorted(folder.glob("error-*.json")):
-        said = read_json(file)
-        failure = AnnealError(said["sentence"])
-        failure.exit_status = said["status"]
+        ending = read_json(file)
+        failure = AnnealError(ending["sentence"])
+        failure.exit_status = ending["status"]
         return failure
     rank, first = error.get_first_failure()
     if rank:  # the first process has printed its own

@@ -150,8 +150,8 @@ def _about(params: Evaluate, stated: Stated) -> Stated:
 
 def texts(params: Evaluate, form: AnswerFormat) -> list[str]:
     """The columns of free text: those of params.yaml, or all of the answer that are nothing else."""
-    said = [section.column for section in (params.declines, params.stated) if section]
-    known = {*params.labels, *params.numbers, *params.tags, *said}
+    confessed = [section.column for section in (params.declines, params.stated) if section]
+    known = {*params.labels, *params.numbers, *params.tags, *confessed}
     return [column for column in form.columns if column not in known] if params.texts is None else params.texts
 
 

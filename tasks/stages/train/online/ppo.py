@@ -202,8 +202,8 @@ class PpoTrainer(WritesAnswers):
         """What greedy answers to the validation rows earn."""
         rows = self.prompts["validation"]
         how = Writing(0.0, 0, self.settings.max_completion_length)
-        _, found = judge(self.rubric, rows, write(self.writer, self.tokenizer, rows, how))
-        metrics = {"eval_loss": 0.0 - found["reward"], **{f"eval_{name}": value for name, value in found.items()}}
+        _, earned = judge(self.rubric, rows, write(self.writer, self.tokenizer, rows, how))
+        metrics = {"eval_loss": 0.0 - earned["reward"], **{f"eval_{name}": value for name, value in earned.items()}}
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
