@@ -140,8 +140,8 @@ def held_out(params: Train, run: Result) -> str | None:
 
 def rate(params: Train, run: Result) -> str | None:
     """A learning rate outside of what works for the tuner."""
-    tuner, share = tuners.of(params.tuner), objectives.of(params.objective).rate_share
-    low, high = (value * share for value in tuner.learning_rates)
+    tuner = tuners.of(params.tuner)
+    low, high = tuners.working_rates(tuner, objectives.of(params.objective))
     if low <= params.learning_rate <= high:
         return None
     return (

@@ -1,15 +1,17 @@
 """Default objective and tuner of a model."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from pydantic import ValidationError
 
-from tasks import kinds, objectives
+from tasks import kinds, objectives, tuners
 from tasks.files import read_json
 from tasks.models import architecture
 from tasks.preflight.serving import config_folder
 from tasks.stages.base import Base
 from tasks.stages.prepare import shapes
+from tasks.stages.train.params import Train
 
 OBJECTIVES = {
     "text": "pretrain",
@@ -38,15 +40,25 @@ def kinds_for(dataset: object, has_encoder: bool = False) -> dict[str, str]:
     return {"objective": f"{{kind: {known}}}", "tuner": f"{{kind: {tuner}}}"}
 
 
-def rate_for(kinds_of_train: Mapping[str, str]) -> dict[str, str]:
-    """Return the learning rate for `train`, as YAML, where its default is too high for the kinds, as it is for
-    objectives that compare with a reference: the highest that is known to work.
+def missing_in(train: Mapping[object, object], defaults: Mapping[str, str], has_rate: bool = False) -> dict[str, str]:
+    """Return what a section `train` leaves out, as YAML: the kinds, `defaults` of which are given, and, unless it
+    `has_rate`, a learning rate where its own default does not work for the kinds: the nearest that is known to work.
     """
-    objective, tuner = (str(kind).removeprefix("{kind: ").removesuffix("}") for kind in kinds_of_train.values())
-    module = kinds.load("tasks.objectives", objective)
-    if not getattr(module, "needs_reference", False):
-        return {}
-    return {"learning_rate": f"{kinds.load('tasks.tuners', tuner).learning_rates[1] * module.rate_share:.1e}"}
+    named = {name: default.removeprefix("{kind: ").removesuffix("}") for name, default in defaults.items()}
+    for name in defaults.keys() & train.keys():
+        section = train[name]
+        named[name] = str(section.get("kind")) if isinstance(section, Mapping) else ""
+    rate = {} if has_rate or "learning_rate" in train else _rate_for(named["objective"], named["tuner"])
+    return {name: value for name, value in defaults.items() if name not in train} | rate
+
+
+def _rate_for(objective: str, tuner: str) -> dict[str, str]:
+    if objective not in kinds.names(objectives.__name__) or tuner not in kinds.names(tuners.__name__):
+        return {}  # reported when the section is parsed
+    rate = float(Train.model_fields["learning_rate"].default)
+    known = cast(tuners.Tuner, kinds.load(tuners.__name__, tuner))
+    low, high = tuners.working_rates(known, cast(objectives.Objective, kinds.load(objectives.__name__, objective)))
+    return {} if low <= rate <= high else {"learning_rate": f"{min(max(rate, low), high):.1e}"}
 
 
 def has_encoder(parent: str, models: Mapping[object, object], bases: Mapping[object, object]) -> bool:

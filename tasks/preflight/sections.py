@@ -11,7 +11,7 @@ from tasks.errors import AnnealError, ParamsError
 from tasks.files import write_text
 from tasks.params import Dataset, Model
 from tasks.preflight import cascades, mixes, probes, references, samples, shape
-from tasks.preflight.defaults import has_encoder, kinds_for, rate_for
+from tasks.preflight.defaults import has_encoder, kinds_for, missing_in
 from tasks.preflight.labels import measured
 from tasks.preflight.yaml_edit import (
     Change,
@@ -138,7 +138,7 @@ def _sections(
     table = place.partition(".")[0]
     sections = {name: "{}" for name in _sections_of_defaults(TABLES[table]) if name not in row}
     if table == "models" and "train" not in row:
-        sections = {"train": as_written(table_of({**kinds, **rate_for(kinds)}), text, node), **sections}
+        sections = {"train": as_written(table_of(missing_in({}, kinds)), text, node), **sections}
     if probes.KEY in sections:
         sections[probes.KEY] = probes.section(text, node, encoder)
     if "evaluate" in sections and columns:
@@ -152,13 +152,14 @@ def _sections(
 def _kinds(
     text: str, place: str, row: Mapping[object, object], node: "MappingNode", defaults: Mapping[str, str]
 ) -> "Iterator[Change]":
-    """Yield the kinds that the `train` section of a model leaves out."""
+    """Yield the kinds that the `train` section of a model leaves out, and a learning rate for them."""
     train, section = row.get("train"), value_of(node, "train")  # None if it is merged in from another row
     if not isinstance(train, dict) or section is None:
         return  # reported when the section is parsed
-    if kinds := {name: value for name, value in defaults.items() if name not in train}:
-        edit = into(text, node, cast("MappingNode", section), kinds)
-        written = ", ".join(f"`{name}: {value}`" for name, value in kinds.items())
+    # A section that other rows build on keeps the rate that it does not state: theirs may be other kinds.
+    if missing := missing_in(train, defaults, has_rate=bool(section.anchor)):
+        edit = into(text, node, cast("MappingNode", section), missing)
+        written = ", ".join(f"`{name}: {value}`" for name, value in missing.items())
         yield Change(edit, f"{written} in {place}.train", "because there was none")
 
 

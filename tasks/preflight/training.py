@@ -34,8 +34,8 @@ def problems(params: Params, name: str) -> Iterator[str]:
 def remarks(params: Params, name: str) -> Iterator[str]:
     """Yield a line if the learning rate is far from those that are known to work."""
     train = params.models[name].train
-    tuner, share = tuners.of(train.tuner), objectives.of(train.objective).rate_share
-    low, high = (rate * share for rate in tuner.learning_rates)
+    tuner = tuners.of(train.tuner)
+    low, high = tuners.working_rates(tuner, objectives.of(train.objective))
     if not low / FAR <= train.learning_rate <= high * FAR:
         yield (
             f"models.{name}.train.learning_rate is {train.learning_rate:g}, far "

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node
 
 
-QUOTED_OR_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\w+')
+QUOTED_OR_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<rate>\d\.\d+e[-+]\d+)|\w+')
 PLAIN = ("null", "true", "false")
 WORD = re.compile("(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z_][a-z0-9_]*", re.IGNORECASE)
 
@@ -86,7 +86,8 @@ def as_written(value: str, text: str, row: "MappingNode") -> str:
 
 
 def _in_quotes(word: re.Match[str]) -> str:
-    return word[0] if word[0] in PLAIN or word[0].startswith('"') else quoted(word[0])
+    is_plain = word["rate"] or word[0] in PLAIN or word[0].startswith('"')
+    return word[0] if is_plain else quoted(word[0])
 
 
 def key_as_written(name: str, text: str, row: "MappingNode") -> str:
@@ -162,7 +163,7 @@ def _is_home(before: str, after: object) -> bool:
 def _is_written(key: object, value: object) -> bool:
     """True if a new key and its value are among those that this package writes."""
     named = ("shape", "json_columns", "optional_columns", "image_column", "split", "dataset", "other", "trained_on")
-    if key in (*named, "encoder", "by"):
+    if key in (*named, "encoder", "by", "learning_rate"):
         return True
     if isinstance(value, dict) and value.keys() == {"dataset", "other", "share"}:  # between the parts of a mix
         return bool(value["share"] == "all")

@@ -15,6 +15,8 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from torch import nn
 
+    from tasks.objectives import Objective
+
 FILE = "tuner.json"
 
 
@@ -87,6 +89,12 @@ class OfModels(Tuner, Protocol):
 def of(section: Section) -> Tuner:
     """The tuner of a typed section."""
     return cast(Tuner, kinds.of(section, __name__))
+
+
+def working_rates(tuner: Tuner, objective: "Objective") -> tuple[float, float]:
+    """(the lowest, the highest) learning rate that is known to work for a tuner under an objective."""
+    low, high = tuner.learning_rates
+    return low * objective.rate_share, high * objective.rate_share
 
 
 def of_folder(folder: Path) -> Tuner:
