@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tasks import progress
 from tasks.dataset import answered
 from tasks.dataset.encoded import Completion, left_padded, shared_prefix, to_device
 from tasks.dataset.rows import Answer, Answered, Message, Row, Score
@@ -109,13 +110,13 @@ def answer(
     """
     seed_everything(0)
     print(f"{what}: 0/{len(rows)} answers", file=sys.stderr, flush=True)
-    tell, started = progress_printer(what, len(rows)), time.monotonic()
+    tell, started = progress.printer(what, len(rows)), time.monotonic()
     scored: list[Row] = [{**row, "messages": insert_examples(examples, row["messages"])} for row in rows]
     asked = scored if takes_given else [_without_beginning(row) for row in scored]
     request = _Request(scored, batch_size, max_new_tokens, limits, tell)
     prompts = [encode_question(tokenizer, row) for row in asked]
     ends = stop_ids(tokenizer, model)
-    to_answer = Prompts(prompts, ends, max_new_tokens, limits, lambda: progress_printer(what, len(rows)))
+    to_answer = Prompts(prompts, ends, max_new_tokens, limits, lambda: progress.printer(what, len(rows)))
     other = writer if writer and writer.can(model, to_answer) else None
     read = _in_one_pass if fits_one_pass(model, rows) else _generated
     written, seconds = read(model, tokenizer, prompts, replace(request, writes=other is None))
@@ -123,7 +124,7 @@ def answer(
         generated, seconds = other.write(model, to_answer)
         written = [_answer(tokenizer, *new, old) for new, old in zip(generated, written, strict=True)]
     taken = seconds if other else time.monotonic() - started
-    print(progress(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
+    print(progress.line(what, len(rows), len(rows), taken), file=sys.stderr, flush=True)
     for row, prediction in zip(asked, written, strict=True):
         prediction["text"] = row.get("given", "") + prediction["text"]
     return Answers(list(map(answered.with_answer, rows, written)), seconds, other.name if other else TRANSFORMERS)
@@ -191,26 +192,6 @@ def _generated(
                 written[place] = _answer(tokenizer, *text, score)
             request.tell(len(written))
     return [written[place] for place in range(len(prompts))], generating
-
-
-def progress_printer(what: str, rows: int) -> Callable[[float], None]:
-    """A function that prints progress, at most every ten seconds."""
-    started = last = time.monotonic()
-
-    def tell(done: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= 10 and 0 < done < rows:
-            print(progress(what, done, rows, now - started), file=sys.stderr, flush=True)
-            last = now
-
-    return tell
-
-
-def progress(what: str, done: float, rows: int, seconds: float) -> str:
-    """The progress line; a row that is half done counts as half."""
-    left = seconds / done * (rows - done)
-    return f"{what}: {int(done)}/{rows} answers, {done / seconds:.1f} per second, {left:.0f} s left"
 
 
 def generate(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks import progress
 from tasks.dataset.encoded import shared_prefix
 from tasks.dataset.rows import Row
 from tasks.dialogues.chat import encode_question
-from tasks.inference.answers import Prompts, Writer, fits_one_pass, generate, progress_printer
+from tasks.inference.answers import Prompts, Writer, fits_one_pass, generate
 from tasks.inference.batches import batches, longest_first
 from tasks.inference.decoding import stop_ids
 
@@ -98,7 +99,7 @@ def write_samples(
     copies = len(how.temperatures)
     seeds = [seed_of(how.seed, row["id"], number) for row in rows for number in range(copies)]
     left = (len(rows) - len(how.known)) * copies
-    tell = progress_printer(what, left)
+    tell = progress.printer(what, left)
     temperatures = [*how.temperatures] * len(rows)
     asked = Prompts(
         [prompt for prompt in prompts for _ in range(copies)],

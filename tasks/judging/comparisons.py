@@ -11,9 +11,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from tasks import progress
 from tasks.dataset.sampled import Sampled
 from tasks.errors import AnnealError
-from tasks.inference.answers import progress
 from tasks.journal import Journal
 from tasks.judging.judge import Choice, refuse_nonsense, shown
 from tasks.judging.verdicts import Reader, Reading, Verdict, key
@@ -111,7 +111,7 @@ def several(work: Callable[[int], None], places: Sequence[int], what: str, noted
             noted()
             if time.monotonic() - shown_at > 10 or done == len(places):
                 shown_at = time.monotonic()
-                print(progress(what, done, len(places), shown_at - started), file=sys.stderr, flush=True)
+                print(progress.line(what, done, len(places), shown_at - started), file=sys.stderr, flush=True)
     finally:
         pool.shutdown(cancel_futures=True)
 

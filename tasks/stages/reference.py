@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from tasks import stage
+from tasks import progress, stage
 from tasks.dataset import compared
 from tasks.dataset.compared import Compared
 from tasks.dataset.encoded import to_device
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 COMPARED = ("train", "validation")  # rows of the test split are answered, not compared
 TOKENS = 2048  # of a batch, padding included, where it has more than one row: logits of large vocabularies take memory
-SHOW_EVERY = 5.0  # seconds between progress lines
 
 
 class Reference(Section):
@@ -121,23 +120,24 @@ def log_probabilities(model: "nn.Module | lm.ReadsAnswers", rows: Sequence[Compa
     """The log-probability (nats) of each of a row's answers, in batches of rows of like length, longest first."""
     import torch
 
-    values, shown, done = [[0.0]] * len(rows), time.monotonic(), 0
-    for places in _batches(rows):
+    values, done = [[0.0]] * len(rows), 0
+    sizes = [len(row["both"]) * len(row["input_ids"]) for row in rows]
+    tell, started = progress.printer("reference", len(rows), "rows"), time.monotonic()
+    for places in _batches(sizes):
         batch = to_device(compared.collate([rows[place] for place in places], pad), device())
         with torch.no_grad():
             sums = lm.answer_log_probabilities(model, {**batch, "use_cache": False})
         for place, of_row in zip(places, sums.view(-1, len(places)).t().tolist(), strict=True):
             values[place] = of_row
-        done += len(places)
-        if done == len(rows) or time.monotonic() - shown > SHOW_EVERY:
-            shown = time.monotonic()
-            print(f"reference: {done}/{len(rows)} rows ({done / len(rows):.0%})", file=sys.stderr, flush=True)
+        done += sum(sizes[place] for place in places)
+        tell(done / sum(sizes) * len(rows))  # the longest come first
+    taken = time.monotonic() - started
+    print(progress.line("reference", len(rows), len(rows), taken, "rows"), file=sys.stderr, flush=True)
     return values
 
 
-def _batches(rows: Sequence[Compared]) -> Iterator[list[int]]:
-    sizes = [len(row["both"]) * len(row["input_ids"]) for row in rows]
-    order = sorted(range(len(rows)), key=lambda place: (-sizes[place], place))
+def _batches(sizes: Sequence[int]) -> Iterator[list[int]]:
+    order = sorted(range(len(sizes)), key=lambda place: (-sizes[place], place))
     while order:
         count = max(1, TOKENS // sizes[order[0]])
         yield order[:count]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks import stage
+from tasks import progress, stage
 from tasks.dataset import sampled
 from tasks.dataset.rows import Prepared
 from tasks.dataset.sampled import SampledAnswer
@@ -21,7 +21,7 @@ from tasks.device import seed_everything
 from tasks.dialogues.chat import decode_answer, load_tokenizer
 from tasks.errors import AnnealError
 from tasks.files import read_json, read_jsonl, sha256, whole_directory, write_json, write_jsonl
-from tasks.inference.answers import load_body, progress
+from tasks.inference.answers import load_body
 from tasks.inference.engine.choice import of_parent
 from tasks.inference.sampling import Sampled, Sampling, write_samples
 from tasks.journal import Journal
@@ -94,7 +94,7 @@ def sample(params: Sample, weights: Path, prepared: Path, journal: Path, out: Pa
         engine = write_samples(model, tokenizer, rows, _sampling(params, work), "sample", writer)
     seconds, new = time.monotonic() - started, (len(rows) - known) * params.answers
     if new:
-        print(progress("sample", new, new, seconds), file=sys.stderr, flush=True)
+        print(progress.line("sample", new, new, seconds), file=sys.stderr, flush=True)
     texts = [_texts(params, tokenizer, row, answers) for row, answers in zip(rows, _in_order(work), strict=True)]
     pairs = zip(rows, texts, strict=True)
     with whole_directory(out) as folder:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tasks import objectives, tuners
+from tasks import objectives, progress, tuners
 from tasks.dataset import answered
 from tasks.dataset.encoded import Processor
 from tasks.dataset.rows import Answered, Row
 from tasks.dialogues.chat import encode, load_tokenizer
 from tasks.inference import answers
-from tasks.inference.answers import Answers, Writer, progress
+from tasks.inference.answers import Answers, Writer
 from tasks.objectives import Predictor
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _predict(
         for place, row, reply in zip(places, batch, objective.answer_rows(model, reader, batch), strict=True):
             predictions[place] = answered.with_answer(row, reply)
     seconds = time.monotonic() - started
-    print(progress(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
+    print(progress.line(what, len(rows), len(rows), seconds), file=sys.stderr, flush=True)
     return Answers([predictions[place] for place in range(len(rows))], seconds)
 
 
