@@ -118,7 +118,7 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
         dag_lock.restore_if_torn()
         raise of_exit(stage, process.returncode, sentence, last)
     if unkept:
-        raise StageFailed(not_kept(stage, unkept))
+        raise StageFailed(not_kept(stage, unkept), stage)
     return ran
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from flows import dag, demo_preferences
+from tasks import params as settings
 
 HOME = Path(".anneal/demo")
 PORTS = 100  # above those of params.yaml, so that the demo runs beside the real thing
@@ -80,6 +81,6 @@ def _write_params(task: str, prefers: bool) -> None:
     for section, port in SHIFTED_PORTS:
         params[section][port] += PORTS
     if prefers:
-        demo_preferences.add(params, task)
+        demo_preferences.add(params, task, settings.load().main_dataset(task))
     with (HOME / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)

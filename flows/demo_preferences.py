@@ -5,15 +5,19 @@ people's corrections make, and is released as the one it builds on.
 from collections.abc import Mapping
 from typing import Any
 
+SHARES = ("validation_share", "test_share")  # as the task's, or validation rows would be among its test rows
 PAIRS, RETEST, MODEL = "ticket_pairs", "preferred_tickets", "triage_preferred"
 
 
-def add(params: dict[str, Any], task: str) -> None:  # YAML, as it was read
-    """Add to `params` a dataset of the pairs of `task`, a retest of it on that model's own test rows, and the model."""
+def add(params: dict[str, Any], task: str, tickets: str) -> None:  # YAML, as it was read
+    """Add to `params` a dataset of the pairs of `task`, which learns from the dataset `tickets`; a retest of it on that
+    model's own test rows; and the model.
+    """
     own = params["models"][task]
     columns = ["prompt", "chosen", "rejected"]
     ingest = {"source": f"data/harvested/{task}/pairs", "columns": columns, "json_columns": columns}
-    prepare = {"shape": "preference", "validation_share": 0.08, "test_share": 0.05}
+    split = params["datasets"][tickets]["prepare"]
+    prepare = {"shape": "preference", **{name: split[name] for name in SHARES if name in split}}
     params["datasets"][PAIRS] = {"ingest": ingest, "validate": {}, "prepare": prepare}
     params["retests"] = {RETEST: {"dataset": PAIRS, "tested_on": str(own["dataset"])}}
     params["models"][MODEL] = {

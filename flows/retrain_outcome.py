@@ -12,8 +12,8 @@ from tasks.steps.report import summary
 
 
 def make(task: str, last: str, champion: str | None, say: Callable[[str], object]) -> RetrainOutcome:
-    """Run the pipeline up to the model `last`. If the gate refuses that, or a stage beyond `task`'s own fails, run it
-    up to `task` alone, whose new rows are no less good for that.
+    """Run the pipeline up to the model `last`. If the gate refuses that, or a stage fails that `task` does not need,
+    run it up to `task` alone, whose new rows are no less good for that.
     """
     try:
         pipeline.run(last)
@@ -23,7 +23,7 @@ def make(task: str, last: str, champion: str | None, say: Callable[[str], object
             raise
         reason = f"{last} is refused by the gate: {'; '.join(refusal.reasons)}"
     except StageFailed as failure:
-        if last == task or dag.pending(f"package@{task}"):  # what `task` needs has failed, or was not reached
+        if last == task or failure.stage in dag.stages(f"package@{task}"):
             raise
         reason = str(failure).rstrip(".")
     say(f"{task}: {reason}; {task} is released without {last}")

@@ -6,7 +6,11 @@ from tasks.errors import AnnealError, TransientError
 
 
 class StageFailed(AnnealError):
-    """A stage ended with a sentence of its own, or was killed."""
+    """A `stage` ended with a sentence of its own, or was killed."""
+
+    def __init__(self, words: str, stage: str) -> None:
+        super().__init__(words)
+        self.stage = stage
 
 
 class StageFailedForNow(StageFailed, TransientError):
@@ -36,14 +40,16 @@ def of_exit(stage: str, status: int, sentence: str, last: str) -> StageFailed:
     code = int(killed.group(1)) if killed else status
     if sentence:
         kind = StageFailedForNow if code == TransientError.exit_status else StageFailed
-        return kind(f"{stage}: {sentence}")
+        return kind(f"{stage}: {sentence}", stage)
     if code in (9, 137, 15, 143) or status < 0:
         return StageFailed(
             f"{stage} was killed (signal {code % 128 if code > 128 else code}): by someone, or because memory ran out; "
-            "run again, it goes on where it stopped."
+            "run again, it goes on where it stopped.",
+            stage,
         )
     if "No space left on device" in last:  # DVC's own, as it hashes what the stage wrote
         return StageFailed(
-            f"{stage}: no space left on the disk: free some (`dvc gc -w` clears the cache) and run again."
+            f"{stage}: no space left on the disk: free some (`dvc gc -w` clears the cache) and run again.",
+            stage,
         )
-    return StageBroke(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.")
+    return StageBroke(f"{stage} failed: {last or f'exit status {status}'}; the lines above say more.", stage)

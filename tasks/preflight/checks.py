@@ -16,6 +16,7 @@ from tasks.preflight import (
     pairs,
     probes,
     references,
+    retests,
     rubrics,
     sampled,
     samples,
@@ -109,6 +110,7 @@ def problems(params: Params, models: list[str], datasets: Iterable[str] = ()) ->
         params, rows, objective_fits.problems, cascades.problems, measures.problems, declines.problems, probes.problems
     )
     yield from _run_checks(params, rows, references.problems, rubrics.problems, sampled.problems, code_tests.problems)
+    yield from _run_checks(params, rows, retests.problems)
     for name in params.references if datasets else ():
         yield from references.problems_of(params, name)
     for name, row in params.rubrics.items() if datasets else ():

@@ -9,10 +9,10 @@ from flows.stage_failed import StageFailed
 from tasks.errors import NotPromoted
 from tests.flows.retraining import finish
 
-BROKE = StageFailed("train@sort_preferred: the training loss is nan at step 3.")
+BROKE = StageFailed("train@sort_preferred: the training loss is nan at step 3.", "train@sort_preferred")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, error: Exception, pending: list[str]) -> tuple[list[str], list[str], str]:
+def run(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[list[str], list[str], str]:
     """What was run and said, and the outcome's words, when the pipeline of `sort_preferred` ends with `error`."""
     ran, heard = [], []
 
@@ -23,7 +23,8 @@ def run(monkeypatch: pytest.MonkeyPatch, error: Exception, pending: list[str]) -
         finish("2", ["champion"])
 
     monkeypatch.setattr(pipeline, "run", pipeline_run)
-    monkeypatch.setattr(dag, "pending", lambda target: pending if target == "package@sort" else [])
+    needed = {"package@sort": ["train@sort", "package@sort"]}
+    monkeypatch.setattr(dag, "stages", needed.__getitem__)
     outcome = retrain_outcome.make("sort", "sort_preferred", "1", heard.append)
     return ran, heard, outcome.words
 
@@ -31,12 +32,12 @@ def run(monkeypatch: pytest.MonkeyPatch, error: Exception, pending: list[str]) -
 @pytest.mark.parametrize("error", [BROKE, NotPromoted("sort_preferred", ("worse",))])
 def test_the_tasks_own_model_is_released_without_one_that_fails_or_is_refused(tmp_path, monkeypatch, error):
     monkeypatch.chdir(tmp_path)
-    ran, heard, words = run(monkeypatch, error, pending=[])
+    ran, heard, words = run(monkeypatch, error)
     assert ran == ["sort_preferred", "sort"]
     assert words.startswith("promoted: version 2, without sort_preferred (") and len(heard) == 1
 
 
 def test_a_failure_of_what_the_task_needs_itself_fails_the_retraining(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StageFailed, match="nan at step 3"):
-        run(monkeypatch, BROKE, pending=["train@sort", "package@sort"])
+    with pytest.raises(StageFailed, match="no rows"):
+        run(monkeypatch, StageFailed("train@sort: there are no rows.", "train@sort"))

@@ -5,6 +5,8 @@ model that is released as another one builds on it and is tested alike.
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.dataset import compared
 from tasks.dataset.rows import Prepared
@@ -12,8 +14,9 @@ from tasks.dialogues.chat import load_tokenizer
 from tasks.errors import AnnealError, ParamsError
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tasks.params import Params
-from tasks.preflight import objective_fits
+from tasks.preflight import objective_fits, retests
 from tasks.stages.prepare.shapes.table import format_row
+from tasks.stages.prepare.split import split
 from tasks.stages.reference import with_mates
 from tasks.stages.retest import Retest, behind_labels, retest
 from tests import tiny
@@ -110,6 +113,40 @@ def released(dataset: str = "retested", parent: str = "mine", task: str = "mine"
         models__preferred=row,
         **more,
     )
+
+
+SPLITS = {"validation_share": 0.1, "test_share": 0.2, "seed": 7}
+
+
+@pytest.mark.parametrize(
+    ("source", "shares", "is_refused"),
+    [
+        ("data/harvested/mine/pairs", {"validation_share": 0.1, "test_share": 0.1}, True),
+        ("data/harvested/mine/ratings", {"validation_share": 0.05, "test_share": 0.05}, True),
+        ("data/harvested/mine/pairs", {"validation_share": 0.1, "test_share": 0.15}, False),
+        ("data/harvested/mine/pairs", {"validation_share": 0.1, "test_share": 0.1, "seed": 8}, False),
+        ("data/mine.jsonl", {"validation_share": 0.1, "test_share": 0.1}, False),  # other prompts
+    ],
+)
+def test_pairs_from_production_whose_rows_for_validation_are_all_tested_are_refused(
+    source: str, shares: dict[str, float], is_refused: bool
+) -> None:
+    prepare = {"shape": "preference", **SPLITS, **shares}
+    params = released(
+        datasets__tickets__prepare={**VALUE["datasets"]["tickets"]["prepare"], **SPLITS},
+        datasets__pairs__ingest__source=source,
+        datasets__pairs__prepare=prepare,
+    )
+    problems = [*retests.problems(params, "preferred")]
+    assert bool(problems) == is_refused and not [*retests.problems(params, "mine")]
+    if is_refused:
+        assert "pairs.prepare holds back" in problems[0] and "set its test_share to 0.2 too" in problems[0]
+
+
+@given(st.text(), st.floats(0, 0.4), st.floats(0.01, 0.4), st.floats(0, 0.4))
+def test_what_a_smaller_share_holds_back_is_all_tested(text: str, test: float, validation: float, more: float) -> None:
+    if split(text, 7, validation, test) != "train":
+        assert split(text, 7, 0.1, min(test + validation + more, 0.9)) == "test"
 
 
 def test_versions_of_a_model_that_is_released_as_another_have_its_name() -> None:
