@@ -24,7 +24,7 @@ def completed(text: str, folder: Path) -> str:
     ("train", "written"),
     [
         ("objective: {kind: dpo}", "tuner: {kind: lora}, learning_rate: 5.0e-05"),
-        ("tuner: {kind: prompt}", "objective: {kind: sft}, learning_rate: 1.0e-03"),
+        ("tuner: {kind: prompt}", "objective: {kind: sft}, learning_rate: 1.7e-02"),
         ("objective: {kind: dpo}, tuner: {kind: lora}, learning_rate: 0.1", ""),
         ("objective: {kind: sft}, tuner: {kind: lora}", ""),
         ("objective: {kind: no}, tuner: {kind: lora}", ""),
