@@ -103,7 +103,7 @@ def models() -> Iterator[tuple[str, dict[str, Any]]]:
     online = {"max_completion_length": 96, "temperature": 0.9}
     groups = {**online, "num_generations": 8, "beta": 0.04}
     for kind, settings, batch, at_once, epochs in (  # a smaller budget: an answer is written before it is learnt from
-        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16, 16, 0.1),
+        ("ppo", {**online, "num_mini_batches": 2, "target_kl": 0.05}, 16, 8, 0.15),
         ("grpo", groups, 64, 8, 0.06),  # 64 answers in one pass took more than 23 GB
         ("rloo", groups, 64, 8, 0.06),
     ):

@@ -41,8 +41,8 @@ class Gate(Section):
         Field(
             ge=0,
             lt=1,
-            description="how much worse than the champion is tolerated; a share of the champion's value for "
-            "perplexity, RMSE and MAE",
+            description="how much worse than the champion is tolerated, as long as the loss is not significant "
+            "(`alpha`); a share of the champion's value for perplexity, RMSE and MAE",
         ),
     ] = 0.02
 
@@ -191,6 +191,6 @@ def _not_worse(params: Gate, rivals: Rivals, theirs: Rows, who: str) -> GateChec
     held = -result.difference <= allowed and loss.p >= params.alpha
     figures = (
         f"{result.figures} (difference {result.difference:+.3f}, allowed -{allowed:.3g}; {loss.test} p of "
-        f"a loss = {loss.p:.2g})"
+        f"a loss = {loss.p:.2g}, needs {params.alpha:g} or more)"
     )
     return GateCheck(held, f"{'not worse' if held else 'worse'} than {who} on {name}: {figures}")
