@@ -59,6 +59,15 @@ def test_what_a_module_of_tests_loads_at_its_top_is_seen(tmp_path: Path) -> None
     assert "passed" not in done.stdout
 
 
+def test_collecting_the_quick_tests_loads_nothing_heavy() -> None:
+    """Those of this project: `make test` collects the slow ones too, and would not see it."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow"]
+    done = subprocess.run(
+        [*words, "-k", "test_bytecode_is_no_dependency"], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert "1 passed" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+
+
 def quick_tests(place: Path) -> subprocess.CompletedProcess[str]:
     """What comes of the tests in a folder where slow ones are left out."""
     words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:xdist"]

@@ -29,10 +29,12 @@ def test_there_are_enough_and_each_is_named_once() -> None:
     assert all(f"`{row['entry_point']}" in row["ask"] for row in ROWS), "a question does not name its function"
 
 
+@pytest.mark.slow
 def test_every_solution_passes_its_tests() -> None:
     assert {name: outcome for name, outcome in outcomes(ROWS).items() if outcome != "passed"} == {}
 
 
+@pytest.mark.slow
 def test_tests_tell_a_solution_from_none() -> None:
     """Whatever is given back: nothing, the first argument, or a number."""
     for answer in ("None", "given[0]", "0"):

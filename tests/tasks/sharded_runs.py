@@ -7,18 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from tasks import environment
 from tasks.files import write_json
 from tasks.stages.train import sharding
-from tasks.stages.train.sharded_trainer import ShardedTrainer
 from tests import tiny
 from tests.tasks import matrix
 from tests.tasks.shared_runs import ACCUMULATED
 from tests.tasks.stopping import broken
+
+if TYPE_CHECKING:
+    from tasks.stages.train.sharded_trainer import ShardedTrainer
 
 CHANGES = matrix.settings("sft", "full", **{**ACCUMULATED, "eval_steps": 0.3})  # after steps 2, 4 and 6 of 6
 STOPPED = 5  # the last checkpoint is from the middle of the second epoch
@@ -32,7 +34,7 @@ def run(folder: Path, place: str, **changes: object) -> SimpleNamespace:
 def noted(folder: Path, make_whole: Callable[..., None]) -> Callable[..., None]:
     """`make_whole`, which first notes how many numbers of weights and of the optimizer this process has."""
 
-    def note(trainer: ShardedTrainer, *args: object) -> None:
+    def note(trainer: "ShardedTrainer", *args: object) -> None:
         moments = [value for state in trainer.optimizer.state.values() for value in state.values() if value.dim()]
         counts = {
             "whole": sum(weight.numel() for weight in trainer.model.parameters()),
@@ -47,6 +49,10 @@ def noted(folder: Path, make_whole: Callable[..., None]) -> Callable[..., None]:
 
 def process(folder: Path, rank: int, port: int) -> None:
     """One of two processes, or the only one if `rank` is negative; what it says goes to `said-RANK.txt`."""
+    import torch
+
+    from tasks.stages.train.sharded_trainer import ShardedTrainer
+
     sys.stdout = sys.stderr = (folder / f"said-{rank}.txt").open("w", encoding="utf-8", buffering=1)
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow-{rank}.db"}
     torch.set_num_threads(1)

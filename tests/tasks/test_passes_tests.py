@@ -35,6 +35,7 @@ def test_code_that_has_tests_is_judged_by_them_unless_told_otherwise():
     assert measures.compared_on(Evaluate(tests=HOW, labels=["kind"])) == "kind_accuracy"
 
 
+@pytest.mark.slow
 def test_the_share_of_answers_that_pass() -> None:
     rows = [row(RIGHT), row("def double(x):\n    return x + x\n"), row("def double(x):\n    return 4"), row("double")]
     assert scores(rows, PARAMS, ANSWER, {})["passes_tests"] == [1, 1, 0, 0]
@@ -43,6 +44,7 @@ def test_the_share_of_answers_that_pass() -> None:
     assert "passes_tests" not in measures.of(Evaluate(), format_of(ANSWER))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -56,6 +58,7 @@ def test_the_code_of_an_answer_is_what_is_fenced(text: str) -> None:
     assert scores([row(text)], PARAMS, ANSWER, {})["passes_tests"] == [1]
 
 
+@pytest.mark.slow
 def test_an_answer_may_go_on_from_what_the_row_begins() -> None:
     how = {"tests": {"program": "{{ start }}\n{{ answer }}", "seconds": 2}}
     rows = [row(text, start='def double(x):\n    """Twice."""') for text in ("    return x * 2", RIGHT, "return x * 2")]
@@ -67,12 +70,14 @@ def test_a_row_without_tests_is_named() -> None:
         scores([row(RIGHT, 7, tests=" ")], PARAMS, ANSWER, {})
 
 
+@pytest.mark.slow
 def test_a_right_answer_that_fails_its_tests_is_named() -> None:
     rows = read([row(RIGHT), row(RIGHT, 1, tests="assert double(2) == 5")], format_of(ANSWER), {})
     with pytest.raises(AnnealError, match=r"row c1: its own right answer failed a test \(line 1 of <tests>"):
         code.check(rows, HOW)
 
 
+@pytest.mark.slow
 def test_evaluate_says_how_answers_ended_and_the_report_in_words(tmp_path: Path) -> None:
     prepared, folders = tmp_path / "prepared", {}
     for name in ("train", "validation", "test"):
@@ -115,6 +120,7 @@ def words(tests: dict[str, object]) -> list[str]:
     return list(code_tests.problems(params, "mine"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_rows")
 def test_what_does_not_fit_is_refused_before_any_work() -> None:
     (failing,) = words({"seconds": 2})

@@ -12,6 +12,8 @@ import pytest
 from tasks.sandbox import run as sandbox
 from tasks.sandbox.run import ROOT, Limits, Program, run, run_all
 
+pytestmark = pytest.mark.slow  # each test runs code in processes of its own
+
 LIMITS = Limits(seconds=1, memory=512)
 TEST = "assert f(2) == 4"
 HONEST = {

@@ -40,6 +40,7 @@ def test_what_cannot_be_divided_is_refused_in_a_sentence(monkeypatch, changes, w
         processes.wanted(params(**changes))
 
 
+@pytest.mark.slow
 def test_one_process_has_nobody_to_divide_weights_with(monkeypatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     for asked in ("", "1"):
