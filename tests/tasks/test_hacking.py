@@ -119,6 +119,7 @@ def test_an_evaluation_is_spoilt_beyond_each_limit(figure: str, within: float, b
     assert not spoilt(LIMITS.model_copy(update={limit: None}), FIRST, {**FIRST, f"eval_{figure}": beyond})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", [{"eval_length": 200.0}, {"eval_repetition": 0.5}, {"eval_held_out/labels": 0.3}])
 def test_the_weights_that_are_kept_are_the_best_whose_evaluation_is_in_order(planted: dict[str, float]) -> None:
     """At step 30 greedy answers earn the most, since they hack the reward already; what is sampled does so later."""
