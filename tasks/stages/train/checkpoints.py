@@ -52,8 +52,7 @@ class LearntWeights(Leaves):
         raise NotImplementedError
 
     def rehearse_writing(self, rows: Sequence[Encoded]) -> None:
-        """Take the memory of writing an answer to each of `rows`, where answers are written."""
-        raise NotImplementedError
+        """Take the memory of writing an answer to each of `rows`; none where no answers are written."""
 
     def learnt(self) -> dict[str, torch.Tensor]:
         """The weights that learn at any time of the run, frozen now or not; whole, in the first process."""

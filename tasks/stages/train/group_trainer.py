@@ -86,11 +86,6 @@ class Groups(WritesAnswers):
         return bool(step * self.args.gradient_accumulation_steps % batches == 0)
 
     @property
-    def longest_answer(self) -> int:
-        """Tokens."""
-        return int(self.max_completion_length)
-
-    @property
     def answers_at_once(self) -> int:
         """All answers that steps learn from until the next are written."""
         return int(self.args.generation_batch_size)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tasks.objectives.ppo import Params
 
 STATE = "online.json"  # in a checkpoint
-SIZES = "per_device_train_batch_size", "gradient_accumulation_steps"
 
 
 class PpoTrainer(WritesAnswers):
@@ -41,6 +40,7 @@ class PpoTrainer(WritesAnswers):
     def __init__(self, parts: Parts) -> None:
         params = parts.params
         self.settings: Params = params.objective  # type: ignore[assignment]  # its kind is ppo
+        self.max_completion_length = self.settings.max_completion_length
         self.prompts, self.rubric, self.tokenizer = parts.prompts, parts.rubric(), parts.tokenizer
         self.micro, self.kl_coef, self.moments = params.per_device_train_batch_size, self.settings.kl_coef, Moments()
         self.plan = Plan(
@@ -96,11 +96,6 @@ class PpoTrainer(WritesAnswers):
     def continues_from(self, step: int) -> bool:
         """Before answers are written."""
         return step % self.plan.steps_each == 0
-
-    @property
-    def longest_answer(self) -> int:
-        """Tokens."""
-        return self.settings.max_completion_length
 
     @property
     def writer(self) -> nn.Module:

@@ -17,14 +17,10 @@ READ = ("input_ids", "attention_mask", "position_ids")  # of a batch, by the mod
 
 
 class WritesAnswers(LearntWeights):
-    """A Trainer whose rows are prompts; `longest_answer` is the most tokens that it writes after one."""
+    """A Trainer whose rows are prompts."""
 
     tokenizer: "Tokenizer"
-
-    @property
-    def longest_answer(self) -> int:
-        """Tokens."""
-        raise NotImplementedError
+    max_completion_length: int  # tokens that it writes after a prompt at most
 
     @property
     def writer(self) -> nn.Module:
@@ -33,7 +29,7 @@ class WritesAnswers(LearntWeights):
 
     def longest(self, rows: Sequence[Encoded]) -> Batch:
         """The prompts `rows`, each with an answer as long as it may be, whichever its tokens are."""
-        answered = [_answered(row, self.longest_answer) for row in rows]
+        answered = [_answered(row, self.max_completion_length) for row in rows]
         return to_device(left_padded(answered, self.tokenizer.pad_token_id), self.args.device)
 
     def rehearse_writing(self, rows: Sequence[Encoded]) -> None:
