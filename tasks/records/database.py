@@ -5,7 +5,6 @@ or PostgreSQL by URL.
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.errors import TransientError
+from tasks.records import sqlite
 
 STORE = Path(".anneal/records.db")
 metadata = MetaData()
@@ -180,10 +180,12 @@ def connect(address: str | None = None) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)  # it holds what customers wrote
     engine = create_engine(
-        address, connect_args={"timeout": 5} if local else {"connect_timeout": 5}, pool_pre_ping=not local
+        address,
+        connect_args={"timeout": sqlite.BUSY_SECONDS} if local else {"connect_timeout": 5},
+        pool_pre_ping=not local,
     )
     if local:
-        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "connect", sqlite.prepare)
     try:
         _make_tables(engine)
     except SQLAlchemyError as error:
@@ -234,9 +236,3 @@ def _states_of_sentences() -> Update:
     }
     states = case(*((retrainings.c.outcome.startswith(words), state.value) for words, state in first_words.items()))
     return update(retrainings).where(retrainings.c.ended_at.is_not(None)).values(state=states)
-
-
-def _set_pragmas(connection: Any, _: object) -> None:
-    """Readers and a writer at once, and no torn file after kill -9 (sqlite.org/wal.html)."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
-        connection.execute(f"PRAGMA {pragma}")

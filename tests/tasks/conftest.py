@@ -39,7 +39,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = _start(tools[-1], place, port)
     try:
         url = f"postgresql://anneal@127.0.0.1:{port}/postgres"
-        wait_for(lambda: server.poll() is None and _answers(url), "PostgreSQL", 30)
+        wait_for(lambda: server.poll() is None and _answers(url), "PostgreSQL")
         yield url
     finally:
         server.send_signal(signal.SIGINT)

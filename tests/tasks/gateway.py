@@ -85,8 +85,10 @@ class RunningGateway:
         wait_for(lambda: self.state.follower.table.revision == table.revision, "the new table")
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 5.0) -> object:
-    """What `condition()` says once it says something."""
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> object:
+    """The value of `condition()` once it is true. The end of the wait only keeps a test from hanging: what it waits for
+    comes at once, or, on a machine with much else to do, later.
+    """
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"no {what} within {seconds} s"

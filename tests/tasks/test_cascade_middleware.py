@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import time
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow  # the thread of the labellers loads torch
 GIVEN = '{"category": "billing", "reply":'
 REST = ' "Hello."}'
 CHAT, LOAD, UNLOAD = "/v1/chat/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
+thinking, others_answered = threading.Event(), threading.Event()  # of a classifier that thinks slowly
 Do = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 
@@ -30,6 +31,8 @@ Do = Callable[[httpx.AsyncClient], Awaitable[Any]]
 def classifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The questions that a classifier is asked, which takes a file named `damaged` for a damage."""
     asked: list[str] = []
+    thinking.clear()
+    others_answered.clear()
 
     def load(folder: Path) -> SimpleNamespace:
         if (folder / "damaged").exists():
@@ -40,7 +43,9 @@ def classifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         asked.append(messages[-1]["content"])
         if "divide by zero" in asked[-1]:
             raise ZeroDivisionError("planted")
-        time.sleep(0.3 if "slowly" in asked[-1] else 0)
+        if "slowly" in asked[-1]:
+            thinking.set()
+            assert others_answered.wait(60)
         return GIVEN
 
     monkeypatch.setattr(labeller, "load", load)
@@ -169,10 +174,9 @@ def test_others_are_answered_while_a_labeller_thinks(
     async def work(client: httpx.AsyncClient) -> None:
         await client.post(CHAT, json=chat("base"))  # once it is loaded
         slow = asyncio.create_task(client.post(CHAT, json=chat("base", "slowly")))
-        await asyncio.sleep(0.05)
-        began = time.monotonic()
-        assert text(await client.post(CHAT, json=chat("plain@1"))) == REST
-        assert time.monotonic() - began < 0.2 and not slow.done()
+        assert await asyncio.to_thread(thinking.wait, 60)
+        assert text(await client.post(CHAT, json=chat("plain@1"))) == REST and not slow.done()
+        others_answered.set()
         assert text(await slow) == GIVEN + REST
 
     run(stub, work)

@@ -4,7 +4,6 @@ whole, and every place freed.
 
 import json
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,18 +67,18 @@ def test_a_client_that_hangs_up_frees_its_place(tmp_path: Path) -> None:
     with running_gateway(tmp_path, stub, max_running=1, timeout=30) as gateway, gateway.client() as client:
         with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer:
             next(answer.iter_raw())
-        wait_for(lambda: stub.cancelled == 1 and stub.running == 0, "cancellation in mid-stream", 2)
+        wait_for(lambda: stub.cancelled == 1 and stub.running == 0, "cancellation in mid-stream")
         stub.delay = 20
         with pytest.raises(httpx.ReadTimeout):
             client.post("/v1/chat/completions", json=chat(), timeout=0.2)
-        wait_for(lambda: stub.cancelled == 2 and stub.running == 0, "cancellation before the answer", 2)
+        wait_for(lambda: stub.cancelled == 2 and stub.running == 0, "cancellation before the answer")
         with ThreadPoolExecutor(2) as pool:
             both = [pool.submit(client.post, "/v1/chat/completions", json=chat(), timeout=0.3) for _ in range(2)]
             assert all(isinstance(asked.exception(), httpx.ReadTimeout) for asked in both)
         wait_for(
             lambda: stub.running == 0 and gateway.queue.running == 0 and gateway.queue.waiting == 0,
             "free place",
-            2,
+            stub.delay / 2,  # long before the answers would end by themselves
         )
         stub.delay = 0
         assert client.post("/v1/chat/completions", json=chat()).status_code == 200
@@ -127,7 +126,7 @@ def test_a_backend_that_is_slow_or_broken_or_not_ready(tmp_path: Path) -> None:
 
 
 def test_a_backend_that_is_down(tmp_path: Path) -> None:
-    """No hang: a clear error within a second, for a closed port."""
+    """A closed port is a clear error at once, and not the end of a wait (`backend_timeout`)."""
     with running_gateway(tmp_path) as gateway, gateway.client() as client:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
@@ -140,9 +139,7 @@ def test_a_backend_that_is_down(tmp_path: Path) -> None:
         )
         (tmp_path / "routes.json").write_text(json.dumps({**table, "revision": 2}))
         wait_for(lambda: gateway.metric("anneal_routes_revision") == 2, "table")
-        started = time.monotonic()
         refused(client.post("/v1/chat/completions", json=chat()), 503, "backend_down")
-        assert time.monotonic() - started < 3
         assert client.get("/ready").status_code == 503
 
 

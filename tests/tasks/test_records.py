@@ -129,5 +129,4 @@ def test_a_reader_never_waits_for_the_writer(tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{tmp_path}/records.db")
     with engine.begin() as connection:
         connection.execute(insert(requests), [row()])
-        started = time.monotonic()
-        assert count(create_engine(engine.url)) == 0 and time.monotonic() - started < 1
+        assert count(create_engine(engine.url)) == 0  # one that waited would be told "database is locked"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import AnnealError
+from tasks.errors import AnnealError, TransientError
 from tasks.records.database import CommandState
 from tasks.serve.reconcile import records
 
@@ -78,6 +78,34 @@ def test_many_may_open_new_records_at_once(place: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(connect, range(8))) == 8
+
+
+def test_records_that_another_program_is_making_are_waited_for(place: Path) -> None:
+    """SQLite answers a switch to WAL with "database is locked" at once, whatever its timeout, while another writes."""
+    import sqlite3
+
+    from tasks.records import database
+
+    other = sqlite3.connect(database.STORE, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    end.start()
+    database.connect().dispose()
+    end.join()
+    other.close()
+
+
+def test_records_that_another_program_does_not_let_go_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+
+    from tasks.records import database, sqlite
+
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    other = sqlite3.connect(database.STORE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TransientError, match=r"^the records at sqlite:///\.anneal/records\.db do not answer"):
+        database.connect()
+    other.close()
 
 
 def test_records_of_an_earlier_version_get_the_column_that_says_what_became_of_a_command(place: Path) -> None:
