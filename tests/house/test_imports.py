@@ -22,7 +22,7 @@ GATEWAY_NEEDS = sorted(
         # A correction of entities, or of an answer in a text, is checked when it is said.
         "formats/": "answer contract entities entity_answer labels number_answer numbers span_answer spans tools",
         "monitor/": "params",
-        "records/": "corrections database sqlite",  # the one rule which correction of a request counts, for the dashboard
+        "records/": "corrections database sqlite",  # corrections: which one of a request counts, for the dashboard
         "retrain/": "params pause",
         "serve/": "classified params routes",
         "texts/": "clean images template",  # `images`: what one is called by, and how it is sent on
