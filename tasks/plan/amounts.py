@@ -32,6 +32,11 @@ class Amounts:
     held_out_cells: int  # of one evaluation
     evaluations: int
 
+    @property
+    def work(self) -> int:
+        """What the time of a run grows with: its cells, or its steps if they depend on answers that it writes."""
+        return self.cells or self.steps
+
 
 def count(params: Train, trainer: "LearntWeights", rows: Rows) -> Amounts:
     """The amounts of the run that `trainer` is made for."""

@@ -49,8 +49,8 @@ def announce(params: Train, trainer: "LearntWeights", rows: Rows, run: Path) -> 
         fitting.refuse(params, measured)
     seconds: float | None = None
     peak, by = None, ""
-    if known and counted.cells:
-        seconds, peak, by = known.seconds * counted.cells / known.cells, known.peak, "the last run here"
+    if known:
+        seconds, peak, by = known.seconds_for(counted), known.peak, "the last run here"
     elif measured and measured.cost:
         seconds, peak = _seconds(measured, counted), max(peak_before, measured.peak)
         by = "the longest answers" if trainer.answers_at_once else "its largest batch"
@@ -65,9 +65,9 @@ def _announced(plan: Plan, trainer: "LearntWeights") -> Plan:
 
 def finished(plan: Plan, run: Path, steps: int, seconds: float) -> dict[str, float]:
     """Keep in the journal what so many `steps` took; return what timing.json says of the plan."""
-    peak, cells = max(plan.peak_before, memory.peak()), plan.amounts.cells * steps // plan.amounts.steps
-    if cells:
-        past.keep(run.parent, past.Run(plan.key, cells, round(seconds, 3), peak))
+    peak, work = max(plan.peak_before, memory.peak()), plan.amounts.work * steps // plan.amounts.steps
+    if work:
+        past.keep(run.parent, past.Run(plan.key, work, round(seconds, 3), peak))
     expected = {"planned_seconds": plan.seconds, "planned_memory_gib": plan.peak and plan.peak / memory.GIB}
     told = {name: round(value, 3) for name, value in expected.items() if value is not None}
     return {"memory_gib": round(peak / memory.GIB, 3), **told}

@@ -32,9 +32,13 @@ class Run:
     """One training, or the part of it that one process did."""
 
     key: str
-    cells: int  # of training batches, see amounts.py
+    work: int  # see Amounts.work
     seconds: float  # its evaluations and checkpoints included
     peak: int  # bytes
+
+    def seconds_for(self, amounts: Amounts) -> float:
+        """The seconds of a run with the same key."""
+        return self.seconds * amounts.work / self.work
 
 
 def key(params: Train, amounts: Amounts) -> str:

@@ -57,9 +57,8 @@ def lines(name: str, params: Train, run: Result, known: Run | None) -> list[str]
     ]
     told += [f"to change: {run.advice}"] if run.advice else []
     told += [_time(run.times)] if run.times else []
-    if known and counted.cells:
-        expected = known.seconds * counted.cells / known.cells
-        told.append(f"by the last run here: {duration(expected)}, {size(known.peak)}")
+    if known:
+        told.append(f"by the last run here: {duration(known.seconds_for(counted))}, {size(known.peak)}")
     lacking = "" if run.disk <= run.disk_free else ", which is too much: free some, or train fewer weights"
     told.append(f"disk: at most {size(run.disk)} of {size(run.disk_free)} that are free{lacking}")
     return told

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.errors import AnnealError
-from tasks.files import sha256
+from tasks.files import read_json, sha256
 from tasks.plan import fitting, memory
 from tasks.plan.rehearsal import Cost
 from tasks.stages.train.fit import make_trainer
@@ -74,3 +74,13 @@ def test_what_does_not_fit_is_refused_before_an_answer_is_written(
     with pytest.raises(AnnealError, match=f"does not fit in memory.*{advice}"):
         matrix.run(tmp_path, base, rows, matrix.settings(kind, "lora"))
     assert not whole_checkpoints(tmp_path)
+
+
+@KINDS
+def test_the_last_run_tells_the_time_of_the_next(kind, base, rows, tmp_path, capfd):
+    """How long answers will be is not known before the first run."""
+    few = matrix.settings(kind, "lora", num_train_epochs=0.5)
+    timings = [read_json(matrix.run(tmp_path, base, rows, few).report / "timing.json") for _ in range(2)]
+    plans = [line for line in capfd.readouterr().err.splitlines() if line.startswith("train: ")]
+    assert ["; about " in plan for plan in plans] == [False, True] and plans[1].endswith("(by the last run here)")
+    assert ["planned_seconds" in timing for timing in timings] == [False, True]
