@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
 
-
 FILE = Path("dvc.yaml")
+PYTHON = sys.executable  # starts DVC, and DVC its stages
 
 
 def stages(target: str) -> list[str]:
@@ -88,7 +88,7 @@ def run(stage: str, say: Callable[[str], None]) -> bool:
     """
     _verify_cache(stage)
     dag_lock.keep()
-    words = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    words = [PYTHON, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     ran, sentence, last, unkept = False, "", "", []
     with subprocess.Popen(
         words,
@@ -137,7 +137,7 @@ def keep(folder: Path) -> None:
     """Add `folder`, which no stage makes, to DVC as it is now; it is part of the DAG from then on."""
     file = f"{folder}.dvc"
     if not Path(file).exists() or not is_up_to_date(file):
-        words = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(folder)]
+        words = [PYTHON, "-m", "dvc", "--wait-for-lock", "add", "--quiet", str(folder)]
         done = subprocess.run(words, capture_output=True, text=True, env=_environment())
         if done.returncode:
             raise AnnealError(f"DVC does not keep {folder}: {' '.join(done.stderr.split())[-240:]}")
@@ -203,7 +203,7 @@ def _environment() -> dict[str, str]:
     """
     return os.environ | {
         "SHELL": shutil.which("bash") or "/bin/sh",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": f"{Path(PYTHON).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
     }
 

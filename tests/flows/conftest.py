@@ -67,13 +67,11 @@ def untouched(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(made: Path) -> Iterator[Path]:
     """The same, after its pipeline has put its first model into production; stopped afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(project, "PYTHON", project.OWN)  # what is served is started as a person starts it
-        try:
-            project.run(made, "flows.pipeline", "things")
-            yield made
-        finally:
-            project.run(made, "tasks.serve.local", "down")
+    try:
+        project.run(made, "flows.pipeline", "things")
+        yield made
+    finally:
+        project.run(made, "tasks.serve.local", "down")
 
 
 @pytest.fixture(scope="module")

@@ -55,14 +55,12 @@ def make(folder: Path) -> None:
 def served(untouched: Path) -> Iterator[Path]:
     """The reward model behind the gateway."""
     make(untouched)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(project, "PYTHON", project.OWN)  # what is served is started as a person starts it
-        try:
-            project.run(untouched, "flows.pipeline", "judge")
-            start(untouched, "gateway", "reconciler")
-            yield untouched
-        finally:
-            project.run(untouched, "tasks.serve.local", "down")
+    try:
+        project.run(untouched, "flows.pipeline", "judge")
+        start(untouched, "gateway", "reconciler")
+        yield untouched
+    finally:
+        project.run(untouched, "tasks.serve.local", "down")
 
 
 def test_it_is_measured_registered_and_served_with_the_evaluations_scores(served: Path, client: httpx.Client) -> None:

@@ -1,8 +1,9 @@
 """Programs as forks of one process in which the libraries are loaded: each is its own program on the code of its own
 folder, without the seconds that a fresh Python takes to import torch, transformers and the like.
 
-`python -P warm.py FD PID` is that process; it ends when the process PID does. The `python` that `start` writes asks
-it for Anneal's programs and DVC, and starts everything else itself, also where nobody listens any more.
+`python -P warm.py FD PID PYTHON` is that process; it ends when the process PID does. PYTHON, which `start` writes, asks
+it for Anneal's programs and DVC, and starts everything else itself, also where nobody listens any more. A flow that is
+a fork starts DVC and its stages by PYTHON too, and its servers as a person's flow does.
 """
 
 import atexit
@@ -59,7 +60,7 @@ def start(folder: Path, keeper: int, environment: dict[str, str]) -> None:
         listener.bind(address)
         listener.listen(16)  # who asks while the libraries are loaded waits
         place = listener.fileno()
-        words = [sys.executable, "-P", __file__, str(place), str(keeper)]
+        words = [sys.executable, "-P", __file__, str(place), str(keeper), str(folder / "python")]
         subprocess.Popen(words, env=environment, pass_fds=[place], stdout=log, stderr=log, start_new_session=True)
 
 
@@ -74,23 +75,23 @@ def load() -> None:
     gc.freeze()  # or the first collection in a fork would copy every page
 
 
-def listen(listener: socket.socket, keeper: int) -> None:
-    """Fork for each client, until `keeper` has ended."""
+def listen(listener: socket.socket, keeper: int, python: Path) -> None:
+    """Fork for each client, the `python`, until `keeper` has ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for a program
     listener.set_inheritable(False)
     ends = os.pidfd_open(keeper)
     while ends not in select.select([listener, ends], [], [])[0]:
         with listener.accept()[0] as client:
             if os.fork() == 0:
-                answer(client, ends)
+                answer(client, ends, python)
                 os._exit(0)
 
 
-def answer(client: socket.socket, ends: int) -> None:
+def answer(client: socket.socket, ends: int, python: Path) -> None:
     """Run what `client` asks for in a fork, and tell its exit status; it ends where nobody waits for it any more."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     order, files, _, _ = socket.recv_fds(client, 2**18, 3)
-    fork = multiprocessing.get_context("fork").Process(target=become, args=(*json.loads(order), files))
+    fork = multiprocessing.get_context("fork").Process(target=become, args=(*json.loads(order), files, python))
     fork.start()
     if fork.sentinel not in wait([fork.sentinel, client, ends]):
         fork.terminate()
@@ -98,7 +99,7 @@ def answer(client: socket.socket, ends: int) -> None:
     client.send(str(fork.exitcode).encode())
 
 
-def become(program: list[str], folder: str, environment: dict[str, str], files: list[int]) -> None:
+def become(program: list[str], folder: str, environment: dict[str, str], files: list[int], python: Path) -> None:
     """What `python -m program…` does in `folder`."""
     for target, file in enumerate(files):
         os.dup2(file, target)
@@ -108,6 +109,8 @@ def become(program: list[str], folder: str, environment: dict[str, str], files: 
     os.environ.update(environment)
     sys.path.insert(0, folder)
     sys.argv = program
+    if program[0].startswith("flows."):
+        importlib.import_module("flows.dag").PYTHON = str(python)
     try:
         runpy.run_module(program[0], run_name="__main__", alter_sys=True)
     finally:  # as Python ends, and a fork of multiprocessing does not; Prefect stops its server so
@@ -117,4 +120,4 @@ def become(program: list[str], folder: str, environment: dict[str, str], files: 
 
 if __name__ == "__main__":
     load()
-    listen(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    listen(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]))
