@@ -5,11 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-device=${DEVICE:-$(command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)}
+device=${DEVICE:-$(command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep GPU >/dev/null && echo gpu || echo cpu)}
 case $device in cpu | gpu) ;; *) echo "error: DEVICE is '$device'; it should be cpu or gpu." >&2; exit 2 ;; esac
 python=${PYTHON:-python3.11}
 command -v "$python" >/dev/null || { echo "error: $python is not installed; install Python 3.11 (Debian: apt-get install python3.11-venv), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-if [ "$device" = cpu ] && command -v ldconfig >/dev/null && ! ldconfig -p | grep -q libnuma.so.1; then
+if [ "$device" = cpu ] && command -v ldconfig >/dev/null && ! ldconfig -p | grep libnuma.so.1 >/dev/null; then
   echo "error: vLLM on a CPU needs libnuma; install it (Debian: apt-get install libnuma1) and run again." >&2
   exit 1
 fi
