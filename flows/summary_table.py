@@ -44,12 +44,12 @@ def show(name: str, done: Sequence[StageRun], summary: Summary | None, log: Path
         console.print(_figures(_shown(summary["evaluation"])))
         for line in _gate(summary["gate"]):
             console.print(line, markup=False)
-    console.print(_stages(done))
+    console.print(_stages(done, ended_early=summary is None))
     for label, place in (summary["where"] if summary else {}).items():
         if label != "report":
             console.print(f"{label:<20} {place}", markup=False)
     if log is not None:
-        console.print(f"{'all that was said':<20} {log}", markup=False)
+        console.print(f"{'log':<20} {log}", markup=False)
 
 
 def head(summary: Summary) -> Iterator[str]:
@@ -110,12 +110,16 @@ def _gate(gate: GateFacts) -> Iterator[str]:
         yield f"  {'✓' if check['held'] else '✗'} {check['words']}"
 
 
-def _stages(done: Sequence[StageRun]) -> "Table | str":
-    """Return a table of what ran, and for how long, with the number of cached stages."""
+def _stages(done: Sequence[StageRun], ended_early: bool) -> "Table | str":
+    """Return a table of what ran to its end, and for how long, with the number of cached stages."""
     from rich.table import Table
 
     cached = sum(entry["state"] == "cached" for entry in done)
-    share = "all of it was done before" if done and cached == len(done) else f"{cached} of {len(done)} were done before"
+    share = f"{cached} of {len(done)} were done before"
+    if ended_early:
+        share = f"{len(done)} came to an end, {cached} of them in an earlier run"
+    elif done and cached == len(done):
+        share = "all of it was done before"
     table = Table(title=f"stages and steps: {share}", title_justify="left")
     table.add_column("ran")
     table.add_column("time", justify="right")

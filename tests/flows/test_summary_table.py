@@ -1,8 +1,9 @@
 """The table that ends a run says what was measured, with the confidence that was set."""
 
+import pytest
 from rich.console import Console
 
-from flows.summary_table import _figures, head
+from flows.summary_table import _figures, head, show
 
 
 def test_the_interval_is_that_of_the_confidence_that_was_set() -> None:
@@ -70,3 +71,8 @@ def test_what_is_not_served_does_not_look_as_if_it_was() -> None:
     assert list(head(waits))[1].endswith("passed the gate and waits for its canary")
     trial = {**waits, "is_on_trial": True}
     assert "its canary is open" in list(head(trial))[1] and "the champion" not in list(head(trial))[1]
+
+
+def test_a_run_that_ended_early_is_not_said_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    show("triage", [{"name": "ingest@tickets", "state": "cached", "seconds": 0.1}], None)
+    assert capsys.readouterr().out == "stages and steps: 1 came to an end, 1 of them in an earlier run\n"
