@@ -7,7 +7,7 @@ It reads `settings.json` of the folder, adds a line to `evaluations.jsonl` at ea
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 def run(folder: Path) -> None:
     """Train as `settings.json` of `folder` says."""
+    from tasks.plan.amounts import parameters_of
     from tasks.stages.train.fit import make_trainer
     from tasks.stages.train.ready import ready
     from tasks.sweeps.follower import Follower
@@ -33,6 +34,7 @@ def run(folder: Path) -> None:
     task = Task(**read_json(folder / SETTINGS))
     params = parse(Train, task.section, "train").model_copy(update={"fsdp": False})  # a trial is a process
     processor, rows, _ = ready(params, Path(task.parent), Path(task.prepared))
+    rows |= {"held_back": _held_back(params, processor, Path(task.prepared))} if task.in_full else {}
     trainer, history = make_trainer(params, Path(task.parent), processor, rows, folder / RUN, Path(task.prepared))
     objective = objectives.of(params.objective)
     trainer.guard(params.guards, objective.body(trainer.model), bool(objectives.online(params.objective)))
@@ -42,15 +44,15 @@ def run(folder: Path) -> None:
     trainer.add_callback(follower)
     with trainer.listens().listening() if task.in_full else contextlib.nullcontext():
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder / RUN) if task.in_full else None)
-    judged = _judged(params, trainer, processor, rows["validation"], Path(task.prepared)) if task.in_full else {}
+    judged = {name: by_row(trainer, rows[name]) for name in ("validation", "held_back")} if task.in_full else {}
     result: Result = {
         **follower.times(),
         "epochs": float(trainer.state.epoch or 0.0),
         "steps": trainer.state.global_step,
         "tokens_per_second": history.timing()["tokens_per_second"],
         "memory": peak_memory(),
-        "trained": sum(weight.numel() for weight in trainer.learnt().values()),
-        "shown": judged.get("shown", []),
+        "trained": parameters_of(trainer.model, trainer.names)[1],
+        "shown": judged.get("validation", []),
         "held_back": judged.get("held_back", []),
     }
     write_json(folder / RESULT, result)
@@ -62,14 +64,10 @@ def _last_checkpoint(run: Path) -> str | None:
     return last_whole_checkpoint(run) if run.exists() else None
 
 
-def _judged(
-    params: Train, trainer: "LearntWeights", processor: Processor, shown: Sequence[Encoded], prepared: Path
-) -> Mapping[str, list[float]]:
-    """The measure on each row that the training was stopped by, and on each row that was held back."""
+def _held_back(params: Train, processor: Processor, prepared: Path) -> list[Encoded]:
     objective = objectives.of(params.objective)
     rows = [objective.encode(params.objective, processor, row) for row in read_jsonl(prepared / HELD_BACK)]
-    kept, _ = objective.arrange(params.objective, rows, params.max_length)
-    return {"shown": by_row(trainer, shown), "held_back": by_row(trainer, kept)}
+    return objective.arrange(params.objective, rows, params.max_length)[0]
 
 
 def by_row(trainer: "LearntWeights", rows: Sequence[Encoded]) -> list[float]:

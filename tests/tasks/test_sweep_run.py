@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import AnnealError
-from tasks.files import read_json, sha256
+from tasks.files import read_json, read_jsonl, sha256, write_jsonl
 from tasks.section import parse
 from tasks.stages.train.params import Train
 from tasks.sweeps import children, page, rows, run, study, trial, trials
@@ -22,7 +23,7 @@ from tasks.sweeps.place import Place, place_of
 from tasks.sweeps.task import EVALUATIONS, RESULT, RUN, SETTINGS, Task, write_task
 from tasks.sweeps.tracked import Tracked
 from tasks.versions import tracking
-from tests import tiny
+from tests import encoders, tiny
 
 pytestmark = pytest.mark.slow  # it trains
 
@@ -186,3 +187,34 @@ def test_a_sweep_that_is_killed_goes_on(here, base, prepared, monkeypatch):
     client = tracking.client()
     states = [made.info.status for made in client.search_runs([tracking.experiment_id(client)])]
     assert states.count("FAILED") == 1 and "RUNNING" not in states
+
+
+def in_full(folder: Path, parent: Path, prepared: Path, section: dict, held_back: list[dict]) -> dict:
+    """What a training in full comes to, with these rows to be judged on."""
+    shutil.copytree(prepared, folder / "rows")
+    write_jsonl(folder / "rows" / rows.HELD_BACK, held_back)
+    write_task(Task(section, str(parent), str(folder / "rows"), in_full=True), folder)
+    trial.run(folder)
+    return read_json(folder / RESULT)
+
+
+def test_a_finalist_is_judged_on_words_that_no_training_row_has(here, encoder):
+    """Of an embedding only the rows of tokens that are read are kept in a training."""
+    prepared = encoders.write_prepared(here / "prepared", 24)
+    other = encoders.rows(500, 4)
+    for row in other:
+        row["messages"][0]["content"] = "quiz? zebra: 0123456789"
+    section = {"objective": {"kind": "classify"}, "tuner": {"kind": "full"}, "num_train_epochs": 1, "bf16": False}
+    assert len(in_full(here / "run", encoder, prepared, section, other)["held_back"]) in (1, 4)
+
+
+def test_a_finalist_is_judged_on_rows_that_begin_unlike_all_others(here, base, prepared):
+    """What all rows that are read begin with is read once: it is none of what only training rows share."""
+    alike, other = (read_jsonl(prepared / "validation.jsonl")[:4] for _ in range(2))
+    for row in other:
+        row["messages"] = [{"role": "user", "content": "big?"}]
+    short = {**OWN, "learning_rate": 1.0e-9, "bf16": False}  # it learns nothing, so that both are judged by the same weights
+    apart = in_full(here / "apart", base, prepared, short, other)["held_back"]
+    together = in_full(here / "together", base, prepared, short, alike + other)["held_back"]
+    unshared = in_full(here / "unshared", base, prepared, {**short, "gradient_checkpointing": True}, other)["held_back"]
+    assert apart == pytest.approx(unshared, rel=1e-4) and together[4:] == pytest.approx(unshared, rel=1e-4)

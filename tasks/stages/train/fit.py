@@ -38,6 +38,7 @@ def make_trainer(
 ) -> "tuple[LearntWeights, History]":
     """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills).
 
+    It learns `train` and is evaluated on `validation`; other rows that it may be asked to read are in `rows` as well.
     An online objective needs the folder `prepared`, where the rubric is; so does a tuner of what other models learnt.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
@@ -87,7 +88,8 @@ def _trainer_on_rows(parts: Parts) -> "LearntWeights":
     objective, tuner = objectives.of(params.objective), tuners.of(params.tuner)
     shares = objective.shares_prefix and not tuner.virtual_tokens and not objective.packs(params.objective)
     whole = not params.gradient_checkpointing and not params.fsdp  # one drops keys and values that are passed in
-    prefix = shared_prefix(cast("list[Completion]", [*rows["train"], *rows["validation"]])) if shares and whole else []
+    read = cast("list[Completion]", [row for split in rows.values() for row in split])
+    prefix = shared_prefix(read) if shares and whole else []
     return _kind(params)(
         objective=objective,
         settings=params.objective,
