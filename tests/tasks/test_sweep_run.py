@@ -213,7 +213,7 @@ def test_a_finalist_is_judged_on_rows_that_begin_unlike_all_others(here, base, p
     alike, other = (read_jsonl(prepared / "validation.jsonl")[:4] for _ in range(2))
     for row in other:
         row["messages"] = [{"role": "user", "content": "big?"}]
-    short = {**OWN, "learning_rate": 1.0e-9, "bf16": False}  # it learns nothing, so that both are judged by the same weights
+    short = {**OWN, "learning_rate": 1.0e-9, "bf16": False}  # all end with the same weights
     apart = in_full(here / "apart", base, prepared, short, other)["held_back"]
     together = in_full(here / "together", base, prepared, short, alike + other)["held_back"]
     unshared = in_full(here / "unshared", base, prepared, {**short, "gradient_checkpointing": True}, other)["held_back"]
