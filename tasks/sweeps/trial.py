@@ -7,7 +7,7 @@ It reads `settings.json` of the folder, adds a line to `evaluations.jsonl` at ea
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,12 @@ from tasks.sweeps.task import EVALUATIONS, RESULT, RUN, SETTINGS, Result, Task
 
 if TYPE_CHECKING:
     from tasks.stages.train.checkpoints import LearntWeights
+    from tasks.stages.train.history import History
+    from tasks.sweeps.follower import Follower
 
 
 def run(folder: Path) -> None:
     """Train as `settings.json` of `folder` says."""
-    from tasks.plan.amounts import parameters_of
     from tasks.stages.train.fit import make_trainer
     from tasks.stages.train.ready import ready
     from tasks.sweeps.follower import Follower
@@ -45,7 +46,15 @@ def run(folder: Path) -> None:
     with trainer.listens().listening() if task.in_full else contextlib.nullcontext():
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder / RUN) if task.in_full else None)
     judged = {name: by_row(trainer, rows[name]) for name in ("validation", "held_back")} if task.in_full else {}
-    result: Result = {
+    write_json(folder / RESULT, _result(trainer, follower, history, judged))
+
+
+def _result(
+    trainer: "LearntWeights", follower: "Follower", history: "History", judged: Mapping[str, list[float]]
+) -> Result:
+    from tasks.plan.amounts import parameters_of
+
+    return {
         **follower.times(),
         "epochs": float(trainer.state.epoch or 0.0),
         "steps": trainer.state.global_step,
@@ -55,7 +64,6 @@ def run(folder: Path) -> None:
         "shown": judged.get("validation", []),
         "held_back": judged.get("held_back", []),
     }
-    write_json(folder / RESULT, result)
 
 
 def _last_checkpoint(run: Path) -> str | None:
