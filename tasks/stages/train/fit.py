@@ -36,10 +36,9 @@ def make_trainer(
     run: Path,
     prepared: Path | None = None,
 ) -> "tuple[LearntWeights, History]":
-    """(a Trainer over the encoded `rows` with its checkpoints in `run/`, the history that it fills).
-
-    It learns `train` and is evaluated on `validation`; other rows that it may be asked to read are in `rows` as well.
-    An online objective needs the folder `prepared`, where the rubric is; so does a tuner of what other models learnt.
+    """(a Trainer that learns `train` of `rows`, is evaluated on `validation` and can read the others, with its
+    checkpoints in `run/`; the history that it fills). An online objective needs the folder `prepared`, where the rubric
+    is; so does a tuner of what other models learnt.
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
 
