@@ -1,9 +1,11 @@
 """The real vLLM in a process of its own, as a slot asks for it."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +24,8 @@ def state_of(weights: Path, max_model_len: int, **served: dict[str, state.Served
 @contextmanager
 def vllm(asked: state.State, log: Path, seconds: float = 180) -> Iterator[subprocess.Popen]:
     """The server, once it answers, for which it has `seconds`; its whole group ends after the block."""
-    environment = {**os.environ, **server_command.environment(asked)}
+    temporary = tempfile.mkdtemp(prefix="anneal-vllm-")  # the path of a socket is short, and pytest's folders are not
+    environment = {**os.environ, **server_command.environment(asked), "TMPDIR": temporary}
     with log.open("w") as file:
         program = subprocess.Popen(
             server_command.command(asked), stdout=file, stderr=file, env=environment, start_new_session=True
@@ -36,3 +39,4 @@ def vllm(asked: state.State, log: Path, seconds: float = 180) -> Iterator[subpro
     finally:
         os.killpg(program.pid, signal.SIGKILL)
         program.wait(30)
+        shutil.rmtree(temporary)

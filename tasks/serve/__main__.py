@@ -1,14 +1,16 @@
 """Runs the vLLM server that a slot asks for, under the supervisor, and leaves no process behind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tasks.errors import AnnealError
-from tasks.serve import server_command, state
+from tasks.serve import server_command, state, supervisor
 from tasks.stage import die_with_parent, guarded
 
 DIED = 3  # the exit status after which the supervisor starts the server again; 0 and 1 are final
@@ -26,9 +28,10 @@ def serve(slot: str) -> None:
     if desired is None:
         raise AnnealError("nothing is deployed yet: run `make pipeline` first.")
     _wait_for_port(desired.host, desired.port)
+    temporary = _make_empty(supervisor.make_run_folder() / slot)
     server = subprocess.Popen(
         server_command.command(desired),
-        env=os.environ | server_command.environment(desired),
+        env=os.environ | server_command.environment(desired) | {"TMPDIR": str(temporary)},
         preexec_fn=die_with_parent,
     )
     stopped: list[int] = []
@@ -40,8 +43,17 @@ def serve(slot: str) -> None:
     signal.signal(signal.SIGTERM, stop)
     server.wait()
     _end_group()
+    shutil.rmtree(temporary, ignore_errors=True)  # what a process still holds goes at the next start
     now = state.read(slot)
     raise SystemExit(DIED if now and now.verified and not stopped else 0)
+
+
+def _make_empty(folder: Path) -> Path:
+    """`folder`, for the temporary files of a server: vLLM does not remove its sockets when it ends."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    return folder
 
 
 def _wait_for_port(host: str, port: int) -> None:

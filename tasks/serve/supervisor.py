@@ -26,11 +26,20 @@ RUNNING, ENDED = ("RUNNING", "STARTING", "BACKOFF"), ("FATAL", "EXITED", "STOPPE
 
 
 def run_folder() -> Path:
-    """A private folder for the socket of this checkout: a Unix socket's path may have about 100 characters, a
+    """A private folder for the sockets of this checkout: a Unix socket's path may have about 100 characters, a
     checkout's more.
     """
     name = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"anneal-{os.getuid()}-{name}"
+
+
+def make_run_folder() -> Path:
+    """The run folder, which is there now; AnnealError if others can look into it."""
+    folder = run_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
+        raise AnnealError(f"{folder} belongs to someone else or is open to others: remove it and run again.")
+    return folder
 
 
 def _proxy() -> Any:  # its methods are the other side's, and their answers are as it sends them
@@ -62,10 +71,7 @@ def ensure(servers: Servers) -> None:
     if is_up():
         _follow_configuration()
         return
-    folder = run_folder()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
-        raise AnnealError(f"{folder} belongs to someone else or is open to others: remove it and run again.")
+    folder = make_run_folder()
     LOGS.mkdir(parents=True, exist_ok=True)
     variables = {
         "ANNEAL_HOME": str(Path.cwd()),

@@ -10,12 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import httpx
 import pytest
 from openai import OpenAI
 
+from tasks.serve import supervisor
 from tasks.steps.report.summary import lasting
 from tests import tiny
 from tests.flows import project
@@ -223,7 +225,10 @@ def test_what_people_correct_is_learnt_tried_on_part_of_the_traffic_promoted_and
 
 
 def test_down_stops_exactly_what_was_started(served: Path) -> None:
+    with chdir(served):
+        sockets = supervisor.run_folder()
+    assert [path for path in sockets.glob("?/*") if path.is_socket()]
     project.run(served, "tasks.serve.local", "down")
     assert not any(listeners(port) for port in vars(project.ports(served)).values())
-    assert not engines(served)
+    assert not engines(served) and not list(sockets.iterdir())
     assert "nothing was running" in project.run(served, "tasks.serve.local", "down")
