@@ -75,7 +75,7 @@ def _run(model: str, screen: Screen, why: str = "") -> None:
 
 def only_one() -> AbstractContextManager[None]:
     """Holds the lock; a second run waits for it and says so."""
-    words = "another `make pipeline` is running in this checkout; waiting for it to end, then using what it made"
+    words = "another run is going on in this checkout; waiting for it to end, then using what it made"
     return hold_lock(PIPELINE_LOCK, words)
 
 

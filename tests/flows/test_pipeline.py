@@ -39,7 +39,7 @@ def test_a_second_run_says_that_it_waits_and_goes_on_when_the_first_ends(
         text=True,
         env={"PYTHONPATH": str(ROOT)},
     )
-    assert "another `make pipeline` is running in this checkout; waiting" in second.stdout.readline()
+    assert "another run is going on in this checkout; waiting" in second.stdout.readline()
     first.kill()  # the kernel lets go of a killed holder's lock
     assert second.stdout.readline() == "mine\n"
     assert (first.wait(), second.wait()) == (-9, 0)
