@@ -79,6 +79,17 @@ def start(folder: Path, *programs: str) -> None:
             time.sleep(0.2)
 
 
+@contextmanager
+def in_production(folder: Path, model: str = "things") -> Iterator[Path]:
+    """The project, whose pipeline has put the first version of `model` behind the gateway; stopped after the block."""
+    try:
+        project.run(folder, "flows.pipeline", model)
+        start(folder, "gateway", "reconciler")
+        yield folder
+    finally:
+        project.run(folder, "tasks.serve.local", "down")
+
+
 def client_of(folder: Path) -> httpx.Client:
     """A client of the project's gateway, with a key of its own, once the gateway answers with its models."""
     key = project.run(folder, "tasks.serve.gateway.keys", "me").split()[-1]

@@ -14,7 +14,7 @@ from tasks.dialogues.chat import GIVEN
 from tasks.files import read_jsonl, write_jsonl
 from tests import tiny
 from tests.flows import project, toy_cascade
-from tests.flows.served import ask, correct, start, summary, targets
+from tests.flows.served import ask, correct, in_production, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # it trains two models and starts vLLM twice
 
@@ -30,12 +30,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory, warmed: None) -> Path:
 def served(toys: Path) -> Iterator[Path]:
     """The project with its first version in production, behind the gateway."""
     toy_cascade.write_out(toys)
-    try:
-        project.run(toys, "flows.pipeline", "things")
-        start(toys, "gateway", "reconciler")
-        yield toys
-    finally:
-        project.run(toys, "tasks.serve.local", "down")
+    with in_production(toys) as folder:
+        yield folder
 
 
 def predicted(folder: Path) -> list[dict]:

@@ -18,7 +18,7 @@ from tasks.files import read_json
 from tests import tiny
 from tests.flows import project, readers
 from tests.flows.readers import CLASSES, NUMBERS, SPANS, engine, evaluated
-from tests.flows.served import listeners, promoted, start, summary, targets
+from tests.flows.served import in_production, listeners, promoted, summary, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # a project is made, and its models trained and served
 READERS = (CLASSES, NUMBERS, SPANS)
@@ -28,12 +28,8 @@ READERS = (CLASSES, NUMBERS, SPANS)
 def served(untouched: Path) -> Iterator[Path]:
     """The toy as a classifier of two columns on vLLM, behind the gateway."""
     readers.make(untouched)
-    try:
-        project.run(untouched, "flows.pipeline", "things")
-        start(untouched, "gateway", "reconciler")
-        yield untouched
-    finally:
-        project.run(untouched, "tasks.serve.local", "down")
+    with in_production(untouched) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tasks.dialogues import choices
 from tasks.files import read_json, read_jsonl, write_json, write_jsonl
 from tests import rewards
 from tests.flows import project
-from tests.flows.served import start, summary
+from tests.flows.served import in_production, summary
 
 pytestmark = [pytest.mark.slow, pytest.mark.minutes]  # a project is made, and its model trained and served
 PAIRS = {"ingest": {"source": "data/seed/pairs"}, "validate": {}, "prepare": {"shape": "choice"}}
@@ -55,12 +55,8 @@ def make(folder: Path) -> None:
 def served(untouched: Path) -> Iterator[Path]:
     """The reward model behind the gateway."""
     make(untouched)
-    try:
-        project.run(untouched, "flows.pipeline", "judge")
-        start(untouched, "gateway", "reconciler")
-        yield untouched
-    finally:
-        project.run(untouched, "tasks.serve.local", "down")
+    with in_production(untouched, "judge") as folder:
+        yield folder
 
 
 def test_it_is_measured_registered_and_served_with_the_evaluations_scores(served: Path, client: httpx.Client) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tasks.files import read_jsonl
 from tests import tiny
 from tests.flows import project
-from tests.flows.served import correct, listeners, promoted, start, summary, targets
+from tests.flows.served import correct, in_production, listeners, promoted, summary, targets
 
 pytestmark = pytest.mark.slow  # each test trains, or loads a model
 
@@ -23,21 +23,17 @@ pytestmark = pytest.mark.slow  # each test trains, or loads a model
 @pytest.fixture(scope="module")
 def served(untouched: Path) -> Iterator[Path]:
     """The toy, tuned by a prompt, behind the gateway."""
-    try:
-        gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "perplexity", "must_beat": []}
-        project.change(
-            untouched,
-            deploy__serve="auto",
-            models__things__train__tuner={"kind": "prompt"},
-            models__things__train__learning_rate=0.1,
-            models__things__train__num_train_epochs=30,  # a prompt is learnt slowly
-            models__things__gate=gate,
-        )
-        project.run(untouched, "flows.pipeline", "things")
-        start(untouched, "gateway", "reconciler")
-        yield untouched
-    finally:
-        project.run(untouched, "tasks.serve.local", "down")
+    gate = {"minimum": {"colour_accuracy": 0.0}, "compare_on": "perplexity", "must_beat": []}
+    project.change(
+        untouched,
+        deploy__serve="auto",
+        models__things__train__tuner={"kind": "prompt"},
+        models__things__train__learning_rate=0.1,
+        models__things__train__num_train_epochs=30,  # a prompt is learnt slowly
+        models__things__gate=gate,
+    )
+    with in_production(untouched) as folder:
+        yield folder
 
 
 def sort(client: httpx.Client, row: dict[str, str] | None = None) -> httpx.Response:

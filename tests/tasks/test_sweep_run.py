@@ -205,7 +205,7 @@ def test_a_finalist_is_judged_on_words_that_no_training_row_has(here, encoder):
     for row in other:
         row["messages"][0]["content"] = "quiz? zebra: 0123456789"
     section = {"objective": {"kind": "classify"}, "tuner": {"kind": "full"}, "num_train_epochs": 1, "bf16": False}
-    assert len(in_full(here / "run", encoder, prepared, section, other)["held_back"]) in (1, 4)
+    assert len(in_full(here / "run", encoder, prepared, section, other)["held_back"]) == 4
 
 
 def test_a_finalist_is_judged_on_rows_that_begin_unlike_all_others(here, base, prepared):
